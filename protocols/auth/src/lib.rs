@@ -1,0 +1,1 @@
+//! Authentication exchanges as values: challenge, answer, verdict.

@@ -1,0 +1,1 @@
+//! SIP/SIMPLE wire layer and sans-IO engines.

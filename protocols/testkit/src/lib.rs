@@ -1,0 +1,1 @@
+//! Engine pairs on virtual time, lossy links, transcripts (dev only).

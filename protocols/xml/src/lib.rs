@@ -1,0 +1,1 @@
+//! Strict, bounded XML gate and writer over quick-xml.

@@ -1,0 +1,181 @@
+//! Addresses: `local@domain`, normalised once at the edge (`decisions.md` 2).
+
+use std::fmt;
+use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization;
+
+/// A normalised address. Comparing two is comparing octets.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    local: Arc<str>,
+    domain: Arc<str>,
+}
+
+/// Why a text is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadAddress {
+    /// No `@` between a local part and a domain.
+    #[error("an address has the form user@domain")]
+    Form,
+    /// The local part is empty, longer than 64 characters or holds a forbidden character.
+    #[error("the part before @ must be 1 to 64 characters, none of them / \\ : @ \" < > or space")]
+    Local,
+    /// The domain is not a valid (internationalised) name.
+    #[error("the part after @ is not a domain name")]
+    Domain,
+}
+
+impl Address {
+    /// From the two parts, still as a client wrote them. `local` is percent-decoded once, brought
+    /// to NFC and lower case; `domain` becomes an IDNA A-label in lower case.
+    pub fn new(local: &str, domain: &str) -> Result<Self, BadAddress> {
+        Ok(Self {
+            local: normal_local(local)?.into(),
+            domain: normal_domain(domain)?.into(),
+        })
+    }
+
+    /// From `local@domain`.
+    pub fn parse(text: &str) -> Result<Self, BadAddress> {
+        let (local, domain) = text.trim().rsplit_once('@').ok_or(BadAddress::Form)?;
+        Self::new(local, domain)
+    }
+
+    /// The normalised part before the `@`.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The normalised domain (A-label).
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+}
+
+/// Brings a local part to its one spelling.
+pub fn normal_local(text: &str) -> Result<String, BadAddress> {
+    let decoded = percent_decode(text).ok_or(BadAddress::Local)?;
+    let normal: String = decoded
+        .nfc()
+        .collect::<String>()
+        .to_lowercase()
+        .nfc()
+        .collect();
+    let count = normal.chars().count();
+    let forbidden = |c: char| {
+        c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '/' | '\\' | ':' | '@' | '"' | '<' | '>' | '\u{feff}')
+    };
+    if count == 0 || count > 64 || normal.chars().any(forbidden) {
+        return Err(BadAddress::Local);
+    }
+    Ok(normal)
+}
+
+/// Brings a domain to its A-label form in lower case. IP literals are no domains.
+pub fn normal_domain(text: &str) -> Result<String, BadAddress> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() || text.len() > 253 {
+        return Err(BadAddress::Domain);
+    }
+    let ascii = idna::domain_to_ascii_strict(text).map_err(|_| BadAddress::Domain)?;
+    if ascii.is_empty() || ascii.len() > 253 || ascii.parse::<std::net::IpAddr>().is_ok() {
+        return Err(BadAddress::Domain);
+    }
+    Ok(ascii)
+}
+
+/// Decodes `%XX` once; a `%` that is no escape stays as it is. `None` if the result is not UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&octet, tail)) = rest.split_first() {
+        let escaped = (octet == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|pair| {
+                let high = char::from(pair[0]).to_digit(16)?;
+                let low = char::from(pair[1]).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()
+            });
+        match escaped {
+            Some(value) => {
+                octets.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                octets.push(octet);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(octets).ok()
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}@{}>", self.local, self.domain)
+    }
+}
+
+impl std::str::FromStr for Address {
+    type Err = BadAddress;
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_has_one_spelling() {
+        for (text, normal) in [
+            ("Alice@Example.COM", "alice@example.com"),
+            ("%61lice@example.com.", "alice@example.com"),
+            (
+                "J\u{f6}rg@b\u{fc}cher.example",
+                "j\u{f6}rg@xn--bcher-kva.example",
+            ),
+            ("Jo\u{308}rg@example.com", "j\u{f6}rg@example.com"),
+            ("a%2b@example.com", "a+@example.com"),
+            ("100%@example.com", "100%@example.com"),
+        ] {
+            assert_eq!(
+                Address::parse(text).map(|a| a.to_string()),
+                Ok(normal.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = format!("{}@example.com", "a".repeat(65));
+        for text in [
+            "alice",
+            "@example.com",
+            "alice@",
+            "a b@example.com",
+            "a%2Fb@example.com",
+            "a%00@x.y",
+            "a:b@example.com",
+            "al\"ice@example.com",
+            "alice@exa mple.com",
+            "alice@127.0.0.1",
+            "alice@-bad-.com",
+            "%ff@example.com",
+            long.as_str(),
+        ] {
+            assert!(Address::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A message: neutral fields and the bytes it came in (`design.md` 6).
+
+use crate::core::address::Address;
+use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
+use crate::core::time::Time;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One message between people. Shared, never changed after admission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// From ingress to archive.
+    pub id: MessageId,
+    /// When it was accepted.
+    pub at: Time,
+    /// Who wrote it, authenticated.
+    pub from: Address,
+    /// The sender's person, when local.
+    pub from_person: Option<PersonId>,
+    /// Display name as the sender's client gave it, may be empty.
+    pub from_name: Arc<str>,
+    /// The address it was sent to (one of the recipient's).
+    pub to: Address,
+    /// The conversation it belongs to.
+    pub conversation: ConversationId,
+    /// What it is.
+    pub content: Content,
+    /// What it looked like on the wire where it entered.
+    pub original: Original,
+    /// How many of several recipients must have it before the sender is told success.
+    pub ack: Ack,
+    /// Servers it passed, this one included (loop guard).
+    pub hops: u8,
+}
+
+/// The neutral content.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Something to read.
+    Text(Text),
+    /// The sender is typing (`true`) or has stopped (`false`). Never stored; valid this long.
+    Typing {
+        /// Still typing?
+        active: bool,
+        /// Until when a receiver may believe it without a refresh.
+        valid: std::time::Duration,
+    },
+    /// "I add you to this conversation".
+    Join,
+    /// The sender leaves the conversation.
+    Leave,
+    /// An invitation to an application session (file, whiteboard ...), opaque; only the original
+    /// bytes carry it.
+    Invitation {
+        /// Cookie that pairs answers with the offer, if the front could read one.
+        cookie: Option<Arc<str>>,
+        /// True for the offer itself, false for accept, cancel and other follow-ups.
+        offer: bool,
+    },
+    /// A delivery or display receipt.
+    Receipt,
+    /// An application's own notification: opaque, for the same stack only.
+    Opaque {
+        /// Content type or root element, for the log.
+        what: Arc<str>,
+    },
+}
+
+/// Something to read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    /// The text, line ends as CRLF or LF exactly as written.
+    pub body: Arc<str>,
+    /// Media type without parameters, `text/plain` usually.
+    pub media: Arc<str>,
+    /// How the sender wants it shown.
+    pub format: Option<Format>,
+}
+
+/// Font and colour, as old clients send them along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Font name.
+    pub font: Arc<str>,
+    /// Bold.
+    pub bold: bool,
+    /// Italic.
+    pub italic: bool,
+    /// Underlined.
+    pub underline: bool,
+    /// Struck through.
+    pub strike: bool,
+    /// 0xRRGGBB.
+    pub colour: u32,
+    /// Windows character set number.
+    pub charset: u8,
+    /// Windows pitch and family.
+    pub pitch: u8,
+}
+
+/// The ingress bytes. The same stack gets these, another a rendering.
+#[derive(Clone, PartialEq)]
+pub struct Original {
+    /// Stack it entered by.
+    pub stack: Stack,
+    /// Complete octets, in the form that stack's front needs to pass it on.
+    pub bytes: Bytes,
+    /// Protocol identity for duplicate detection within 10 minutes, if the protocol has one
+    /// (`decisions.md` 19). Never derived from content.
+    pub key: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for Original {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Original({}, {} octets, {:?})",
+            self.stack,
+            self.bytes.len(),
+            self.key
+        )
+    }
+}
+
+/// When the sender is told success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Ack {
+    /// As soon as this server has it (delivered or stored all the same).
+    Hop,
+    /// When at least one inbox has it.
+    #[default]
+    Any,
+    /// When every inbox has it.
+    All,
+}
+
+impl Content {
+    /// Whether anything is lost if it can't be delivered at once.
+    pub fn ephemeral(&self) -> bool {
+        matches!(self, Self::Typing { .. } | Self::Receipt)
+    }
+
+    /// Name for logs, traces and the fidelity table.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Text(_) => Kind::Text,
+            Self::Typing { .. } => Kind::Typing,
+            Self::Join => Kind::Join,
+            Self::Leave => Kind::Leave,
+            Self::Invitation { .. } => Kind::Invitation,
+            Self::Receipt => Kind::Receipt,
+            Self::Opaque { .. } => Kind::Opaque,
+        }
+    }
+}
+
+/// [`Content`] without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Text to read.
+    Text,
+    /// Typing notice.
+    Typing,
+    /// Join.
+    Join,
+    /// Leave.
+    Leave,
+    /// Application invitation.
+    Invitation,
+    /// Receipt.
+    Receipt,
+    /// Application's own.
+    Opaque,
+}
+
+/// How well a stack shows a kind that entered by another stack (`design.md` 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fidelity {
+    /// Nothing is lost.
+    Exact,
+    /// Shown, in another form.
+    Adapted,
+    /// Accepted and not shown; the sender is told success.
+    Dropped,
+    /// Refused; the sender is told.
+    Refused,
+}

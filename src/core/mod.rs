@@ -1,0 +1,20 @@
+//! The core: one presence and instant-messaging model that every front feeds.
+//!
+//! Pure state. [`user::User::apply`] is a plain function of (context, caller, command); it returns a
+//! reply and a list of effects and touches no clock, socket, database or random source of its own.
+//! A recorded journal of inputs therefore replays byte for byte (`decisions.md` 32).
+//!
+//! Nothing here knows a protocol: stacks are opaque names, wire state travels as opaque
+//! [`id::Handle`]s, errors carry no wire code. A front translates on either side.
+
+pub mod access;
+pub mod address;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod message;
+pub mod port;
+pub mod presence;
+pub mod time;
+pub mod trace;

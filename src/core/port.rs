@@ -1,0 +1,225 @@
+//! What the core needs of storage: records, writes and the trait that storage implements.
+//!
+//! Live state (points, publications, watches, kept texts) is apart from accounts, properties and
+//! access lists: deleting it costs a delay, never wrong data (`design.md` 13).
+
+use crate::core::access::AccessEntry;
+use crate::core::address::Address;
+use crate::core::command::{Lineage, PointSpec, PropertyName, PropertyValue, Via};
+use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
+use crate::core::message::Message;
+use crate::core::presence::Presence;
+use crate::core::time::Time;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An account: a person who may sign in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Account {
+    /// Identity.
+    pub person: PersonId,
+    /// The canonical address.
+    pub address: Address,
+    /// Further addresses that lead here.
+    pub aliases: Vec<Address>,
+    /// Shown to others.
+    pub display_name: String,
+    /// Mail address shown to others; empty = the canonical address.
+    pub email: String,
+    /// The secret, in the credential module's own sealed form (`decisions.md` 5).
+    pub secret: Secret,
+    /// No sign-in at all.
+    pub suspended: bool,
+}
+
+/// Opaque, sealed credential bytes. Debug never shows them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secret({} octets)", self.0.len())
+    }
+}
+
+/// A stored point.
+#[derive(Clone, Debug)]
+pub struct PointRecord {
+    /// Whose.
+    pub person: PersonId,
+    /// Its id.
+    pub id: PointId,
+    /// Its stack.
+    pub stack: Stack,
+    /// As it was registered; `lease` is the granted duration.
+    pub spec: PointSpec,
+    /// Last writer, for the order guard.
+    pub lineage: Option<Lineage>,
+    /// When it signed in first.
+    pub since: Time,
+    /// When the lease ends.
+    pub expires: Time,
+}
+
+/// A stored publication.
+#[derive(Clone, Debug)]
+pub struct PublicationRecord {
+    /// Whose.
+    pub person: PersonId,
+    /// Its id.
+    pub id: PublicationId,
+    /// Rises with each change.
+    pub version: u32,
+    /// Stack it came by.
+    pub stack: Stack,
+    /// The point it belongs to, if known.
+    pub point: Option<PointId>,
+    /// Source address it came from (for clients without view ids).
+    pub source: Option<std::net::IpAddr>,
+    /// Its value.
+    pub presence: Presence,
+    /// When the value was set (newest manual wins).
+    pub set: Time,
+    /// Granted duration, `None` = while the point lives.
+    pub lease: Option<Duration>,
+    /// When it ends.
+    pub expires: Option<Time>,
+}
+
+/// A stored watch.
+#[derive(Clone, Debug)]
+pub struct WatchRecord {
+    /// The person watched.
+    pub person: PersonId,
+    /// Its id.
+    pub id: WatchId,
+    /// The address that was watched.
+    pub of: Address,
+    /// Who watches.
+    pub watcher: Address,
+    /// The watcher's person, when local.
+    pub watcher_person: Option<PersonId>,
+    /// How the watcher was authenticated.
+    pub scheme: crate::core::access::Scheme,
+    /// Stack of the watcher.
+    pub stack: Stack,
+    /// Where events go.
+    pub via: Via,
+    /// Identity for replacement.
+    pub key: Option<Arc<str>>,
+    /// Wire state.
+    pub handle: Handle,
+    /// Granted duration.
+    pub lease: Duration,
+    /// When it ends.
+    pub expires: Time,
+}
+
+/// A message that was accepted and waits for delivery.
+#[derive(Clone, Debug)]
+pub struct KeptRecord {
+    /// The recipient.
+    pub person: PersonId,
+    /// The message.
+    pub message: Arc<Message>,
+    /// Tried until then.
+    pub until: Time,
+    /// Points that have it already.
+    pub delivered: Vec<PointId>,
+}
+
+/// Everything stored about one person, apart from the account.
+#[derive(Clone, Debug, Default)]
+pub struct PersonRecords {
+    /// Points.
+    pub points: Vec<PointRecord>,
+    /// Publications.
+    pub publications: Vec<PublicationRecord>,
+    /// Watches on this person.
+    pub watches: Vec<WatchRecord>,
+    /// Properties.
+    pub properties: Vec<(PropertyName, PropertyValue)>,
+    /// Access list; `None` = never written, defaults apply.
+    pub access: Option<Vec<AccessEntry>>,
+    /// Kept messages.
+    pub kept: Vec<KeptRecord>,
+}
+
+/// One durable change. A batch is committed as a whole, in order.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Insert or replace a point.
+    PutPoint(PointRecord),
+    /// Only the lease moved.
+    TouchPoint(PersonId, PointId, Time),
+    /// Remove a point.
+    DeletePoint(PersonId, PointId),
+    /// Insert or replace a publication.
+    PutPublication(PublicationRecord),
+    /// Remove a publication.
+    DeletePublication(PersonId, PublicationId),
+    /// Insert or replace a watch.
+    PutWatch(WatchRecord),
+    /// Remove a watch.
+    DeleteWatch(PersonId, WatchId),
+    /// Set a property.
+    PutProperty(PersonId, PropertyName, PropertyValue),
+    /// Remove a property.
+    DeleteProperty(PersonId, PropertyName),
+    /// Replace the access list.
+    PutAccess(PersonId, Vec<AccessEntry>),
+    /// Insert or replace a kept message.
+    PutKept(KeptRecord),
+    /// A kept message is done with.
+    DeleteKept(PersonId, MessageId),
+    /// Insert or replace an account with its aliases.
+    PutAccount(Account),
+    /// Remove an account and everything of that person.
+    DeleteAccount(PersonId),
+}
+
+/// Why storage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no or is gone.
+    #[error("storage: {0}")]
+    Backend(String),
+    /// A row that can't be read: names table, column and key.
+    #[error("storage: broken row in {table}, column {column}, key {key}: {reason}")]
+    Broken {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Key of the row.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An address is taken by another account.
+    #[error("the address {0} is taken")]
+    Taken(Address),
+    /// A fault planted by a test.
+    #[error("storage: fault point")]
+    Fault,
+}
+
+/// Storage. One contract suite runs on every implementation.
+pub trait Store: Send + Sync + 'static {
+    /// Commits a batch durably, in order, all or nothing.
+    fn commit(&self, batch: Vec<Write>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// All accounts.
+    fn accounts(&self) -> impl Future<Output = Result<Vec<Account>, StoreError>> + Send;
+    /// Everything about one person.
+    fn person(
+        &self,
+        person: PersonId,
+    ) -> impl Future<Output = Result<PersonRecords, StoreError>> + Send;
+    /// Everybody with live state (points, publications, watches, kept messages), complete records.
+    fn live(
+        &self,
+    ) -> impl Future<Output = Result<Vec<(PersonId, PersonRecords)>, StoreError>> + Send;
+    /// Reserves a block of `count` numbers, durably; returns the first. Numbers start at 1001.
+    fn reserve(&self, count: u32) -> impl Future<Output = Result<u32, StoreError>> + Send;
+}

@@ -1,0 +1,111 @@
+//! Presence values: the neutral states and how views fold into one.
+//!
+//! The table that maps them to each protocol is `presence-mapping.toml`; this module only knows
+//! how they rank against each other (`decisions.md` 10).
+
+use crate::core::time::Time;
+use std::sync::Arc;
+
+/// A neutral presence state. `Registered` and `Online` are what a client says by itself, so is
+/// `Idle`; all others are a person's choice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum State {
+    /// Signed in on a stack where sign-in alone means presence; nothing published yet.
+    Registered,
+    /// At the machine.
+    Online,
+    /// Machine unattended, as measured by the client.
+    Idle,
+    /// Chosen: busy.
+    Busy,
+    /// Chosen: do not disturb.
+    DoNotDisturb,
+    /// On the phone.
+    OnPhone,
+    /// Out to lunch.
+    AtLunch,
+    /// Away.
+    Away,
+    /// Be right back.
+    BackSoon,
+    /// Signed in, wants to look offline.
+    Invisible,
+    /// Not there.
+    Offline,
+}
+
+/// Who said so: the machine or the person. Manual beats automatic, newest manual wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Origin {
+    /// The client by itself (online, idle, registered, away that came with an idle mark).
+    Automatic,
+    /// The person chose it.
+    Manual,
+}
+
+/// One published value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Presence {
+    /// The neutral state.
+    pub state: State,
+    /// By machine or by hand.
+    pub origin: Origin,
+    /// The stack's own token when it is not one of the table's (an unknown RVP state element),
+    /// kept for echo on the same stack; other stacks see it as the note.
+    pub token: Option<Arc<str>>,
+    /// Free text.
+    pub note: Option<Arc<str>>,
+}
+
+impl Presence {
+    /// A plain value of that state, with the origin that the state implies.
+    pub fn of(state: State) -> Self {
+        Self {
+            state,
+            origin: state.natural_origin(),
+            token: None,
+            note: None,
+        }
+    }
+}
+
+impl State {
+    /// Whether the state by itself is a person's choice (`decisions.md` 10).
+    pub fn natural_origin(self) -> Origin {
+        match self {
+            Self::Registered | Self::Online | Self::Idle | Self::Offline => Origin::Automatic,
+            Self::Busy
+            | Self::DoNotDisturb
+            | Self::OnPhone
+            | Self::AtLunch
+            | Self::Away
+            | Self::BackSoon
+            | Self::Invisible => Origin::Manual,
+        }
+    }
+}
+
+/// What one watcher is shown: the fold of all points, after access and invisibility.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Never [`State::Invisible`] or [`State::Registered`]: those are shown as offline and online.
+    pub state: State,
+    /// The publishing stack's own token, see [`Presence::token`].
+    pub token: Option<Arc<str>>,
+    /// Free text.
+    pub note: Option<Arc<str>>,
+    /// When the fold last changed.
+    pub since: Time,
+}
+
+impl View {
+    /// The view of somebody who is not there (or pretends so to this watcher).
+    pub fn offline(since: Time) -> Self {
+        Self {
+            state: State::Offline,
+            token: None,
+            note: None,
+            since,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Checkpoints of a message: where it stood, when, and why (`design.md` 6).
+
+use crate::core::address::Address;
+use crate::core::error::Error;
+use crate::core::id::{ConversationId, MessageId, PointId, Stack};
+use crate::core::message::Kind;
+use crate::core::time::Time;
+
+/// One checkpoint of one message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The message.
+    pub message: MessageId,
+    /// When.
+    pub at: Time,
+    /// What happened.
+    pub step: Step,
+}
+
+/// What can happen to a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// It entered.
+    Accepted {
+        /// Sender.
+        from: Address,
+        /// Recipient.
+        to: Address,
+        /// Stack of entry.
+        stack: Stack,
+        /// What it is.
+        kind: Kind,
+        /// Its conversation.
+        conversation: ConversationId,
+    },
+    /// The recipient's access list lets it in.
+    Authorised,
+    /// Points it goes to.
+    Routed(Vec<(PointId, Stack)>),
+    /// One point has it.
+    Delivered(PointId),
+    /// One attempt failed.
+    AttemptFailed(PointId, crate::core::command::Outcome),
+    /// Stored to be tried on.
+    Kept,
+    /// Sent again after a restart; may be a double there.
+    Redelivered(PointId),
+    /// Known already by its protocol identity; not delivered again.
+    Duplicate,
+    /// Accepted and not shown, as the fidelity table says.
+    Dropped(&'static str),
+    /// The sender was told this. Operators see the true reason, the sender a mapped one.
+    Failed(Error),
+    /// The sender was told later by a text from the system address.
+    SenderTold,
+}

@@ -1,0 +1,5 @@
+//! Tristack: RVP and SIP/SIMPLE over one presence and instant-messaging core.
+
+pub mod core;
+pub mod front;
+pub mod hub;

@@ -1,0 +1,3 @@
+//! The tristack binary.
+
+fn main() {}

@@ -10,11 +10,14 @@
 pub mod access;
 pub mod address;
 pub mod command;
+pub mod effect;
 pub mod error;
 pub mod event;
+pub mod fidelity;
 pub mod id;
 pub mod message;
 pub mod port;
 pub mod presence;
 pub mod time;
 pub mod trace;
+pub mod user;

@@ -1,0 +1,242 @@
+//! What [`crate::core::user::User`] is given and gives back: context, rules and effects.
+
+use crate::core::access::Rights;
+use crate::core::command::{Caller, Command, Reply};
+use crate::core::error::Error;
+use crate::core::event::Event;
+use crate::core::fidelity::FidelityTable;
+use crate::core::id::{Ids, MessageId, PersonId, PointId, Stack, WatchId};
+use crate::core::port::Write;
+use crate::core::time::Time;
+use crate::core::trace::Checkpoint;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where an answer goes, as a token that only the caller of the core can read. Opaque here: the
+/// hub maps it to its own `ReplyTo`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplyTag(pub u64);
+
+impl ReplyTag {
+    /// Nobody waits: no [`Effect::Reply`] is made for it.
+    pub const NOBODY: Self = Self(0);
+}
+
+/// Everything that is not the person's own state.
+pub struct Context<'a> {
+    /// Now.
+    pub now: Time,
+    /// Fresh ids.
+    pub ids: &'a mut dyn Ids,
+    /// Limits, spans and policies.
+    pub rules: &'a Rules,
+    /// What each stack shows.
+    pub fidelity: &'a FidelityTable,
+}
+
+/// One consequence of a command or of time. They come in the order in which they may take effect:
+/// what must be stored before an answer stands before the answer, what an answer causes stands
+/// behind it (`design.md` 3, RVP 8.5).
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Must be durable before any later effect of the same command is let out.
+    Store(Write),
+    /// The answer to a command; exactly one per tag that is not [`ReplyTag::NOBODY`], perhaps
+    /// only from a later command or tick. A tag that went out in a [`Forward`] is answered by the
+    /// person it was forwarded to.
+    Reply(ReplyTag, Result<Reply, Error>),
+    /// For the front of that stack.
+    Emit(Stack, Event),
+    /// A command to another person.
+    Forward(Box<Forward>),
+    /// A checkpoint of a message.
+    Trace(Checkpoint),
+    /// One line for the log.
+    Log(Notice),
+}
+
+/// A command on its way to another person's shard.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// To whom.
+    pub to: PersonId,
+    /// On whose behalf.
+    pub caller: Caller,
+    /// What.
+    pub command: Command,
+    /// Whose answer it will be; moves along.
+    pub reply: ReplyTag,
+}
+
+/// What an operator may want to read about a person's live state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Deliveries to the point fail: it is doubted (`decisions.md` 14).
+    Doubted(PersonId, PointId),
+    /// It answered again.
+    Trusted(PersonId, PointId),
+    /// The point is gone.
+    PointEnded(PersonId, PointId, Why),
+    /// The watch is gone.
+    WatchEnded(PersonId, WatchId, Why),
+    /// A kept message failed and its sender can't be told (no person here).
+    SenderNotTold(PersonId, MessageId),
+    /// A watch by logical callback whose watcher is nobody here.
+    NoInboxes(PersonId, WatchId),
+}
+
+/// Why something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its owner asked.
+    Asked,
+    /// Its lease ran out.
+    LeaseEnded,
+    /// Its connection did not come back in time.
+    ConnectionLost,
+    /// It did not answer for too long.
+    Dead,
+    /// The client says it does not exist any more.
+    Gone,
+    /// It made room for a newer one.
+    Displaced,
+    /// The account is gone.
+    Erased,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doubted(who, point) => write!(f, "{who} point {}: doubted", point.0),
+            Self::Trusted(who, point) => write!(f, "{who} point {}: answers again", point.0),
+            Self::PointEnded(who, point, why) => write!(f, "{who} point {}: {why}", point.0),
+            Self::WatchEnded(who, watch, why) => write!(f, "{who} watch {}: {why}", watch.0),
+            Self::SenderNotTold(who, message) => {
+                write!(f, "{who} message {message}: failed late, sender not here")
+            }
+            Self::NoInboxes(who, watch) => {
+                write!(f, "{who} watch {}: watcher has no inboxes here", watch.0)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "ended by its owner",
+            Self::LeaseEnded => "lease ended",
+            Self::ConnectionLost => "connection lost for too long",
+            Self::Dead => "did not answer for too long",
+            Self::Gone => "gone at the client",
+            Self::Displaced => "displaced by a newer one",
+            Self::Erased => "account removed",
+        })
+    }
+}
+
+/// Limits, spans and policies; defaults are the numbers of `decisions.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Points per person.
+    pub points: usize,
+    /// Publications per person.
+    pub publications: usize,
+    /// Watches on one person.
+    pub watches: usize,
+    /// Entries of an access list.
+    pub access_entries: usize,
+    /// Properties per person.
+    pub properties: usize,
+    /// Octets of one property value.
+    pub property_octets: usize,
+    /// Octets of all properties of a person, names included.
+    pub properties_octets: usize,
+    /// Messages under way to one person.
+    pub pending: usize,
+    /// Running conversations remembered per person.
+    pub conversations: usize,
+    /// Servers a message may pass.
+    pub hops: u8,
+    /// Longest lease granted.
+    pub lease_max: Duration,
+    /// Lease of a publication that names none and has no point to live by.
+    pub lease_default: Duration,
+    /// Followers of a presence change merge for so long (`decisions.md` 13).
+    pub merge: Duration,
+    /// The other half of a pair echoes a change for so long (`decisions.md` 13).
+    pub echo: Duration,
+    /// A point without its connection lives on for so long (`decisions.md` 12).
+    pub grace: Duration,
+    /// The same after our restart (`decisions.md` 12).
+    pub suspension: Duration,
+    /// A restored lease lasts at least so long (`decisions.md` 34).
+    pub restored: Duration,
+    /// Two failures so far apart make a point doubted (`decisions.md` 14).
+    pub doubt_after: Duration,
+    /// A doubted point is out of the fold after this.
+    pub doubt_hides: Duration,
+    /// A doubted point is removed after this.
+    pub doubt_removes: Duration,
+    /// The sender is answered after this at the latest (`decisions.md` 18).
+    pub answer: Duration,
+    /// A kept text is tried for so long.
+    pub keep: Duration,
+    /// A failed attempt of a kept text is repeated after this.
+    pub retry: Duration,
+    /// A pair's conversation ends after so much silence (`decisions.md` 21).
+    pub conversation: Duration,
+    /// Duplicates are known for so long (`decisions.md` 19).
+    pub duplicate: Duration,
+    /// Local part of the system address that tells senders of late failures.
+    pub system_local: Arc<str>,
+    /// Rights without an entry of the list, for authenticated people of this server.
+    pub local: Rights,
+    /// The same for foreign people vouched for by their server.
+    pub foreign: Rights,
+    /// The same for unproved names.
+    pub anonymous: Rights,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        use crate::core::access::Right;
+        Self {
+            points: 32,
+            publications: 32,
+            watches: 1000,
+            access_entries: 1000,
+            properties: 256,
+            property_octets: 16 * 1024,
+            properties_octets: 256 * 1024,
+            pending: 256,
+            conversations: 64,
+            hops: 32,
+            lease_max: Duration::from_secs(86_400),
+            lease_default: Duration::from_secs(1200),
+            merge: Duration::from_millis(250),
+            echo: Duration::from_secs(5),
+            grace: Duration::from_secs(15),
+            suspension: Duration::from_secs(120),
+            restored: Duration::from_secs(60),
+            doubt_after: Duration::from_secs(5),
+            doubt_hides: Duration::from_secs(60),
+            doubt_removes: Duration::from_secs(600),
+            answer: Duration::from_secs(4),
+            keep: Duration::from_secs(60),
+            retry: Duration::from_secs(5),
+            conversation: Duration::from_secs(600),
+            duplicate: Duration::from_secs(600),
+            system_local: "postmaster".into(),
+            local: Rights::default()
+                .with(Right::List)
+                .with(Right::Read)
+                .with(Right::Presence)
+                .with(Right::SendTo)
+                .with(Right::ReceiveFrom),
+            foreign: Rights::default(),
+            anonymous: Rights::default(),
+        }
+    }
+}

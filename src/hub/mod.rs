@@ -3,9 +3,22 @@
 //! Order of every outcome (`design.md` 3): store what was promised, reply, arm timers, deliver.
 //! Outcomes of one person keep their order; another person's never wait for them.
 
+mod admission;
+mod clock;
 mod directory;
+mod handle;
+mod settings;
+mod stats;
+mod trace;
 
+pub use crate::core::message::FidelityColumn;
+pub use admission::{Admission, AdmissionHook};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Resolution};
+pub use handle::Hub;
+pub use settings::Settings;
+pub use stats::{Counter, Stats};
+pub use trace::TraceLog;
 
 use crate::core::command::{Caller, Command, Reply};
 use crate::core::error::Error;
@@ -39,4 +52,16 @@ pub struct Envelope {
     pub command: Command,
     /// Where the answer goes; travels with the command.
     pub reply: ReplyTo,
+}
+
+impl ReplyTo {
+    /// Gives the answer to whoever waits.
+    pub fn answer(self, answer: Answer) {
+        match self {
+            Self::Nobody => {}
+            // The asker may have gone (a closed connection): nobody to tell.
+            Self::Once(sender) => drop(sender.send(answer)),
+            Self::Sink(sink, token) => sink.reply(token, answer),
+        }
+    }
 }

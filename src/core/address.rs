@@ -41,6 +41,24 @@ impl Address {
         Self::new(local, domain)
     }
 
+    /// From `local@domain` that *is* normalised already, as this server wrote it. Not for what
+    /// comes from outside: nothing is decoded or folded here (decoding twice would turn `%41`,
+    /// once `%2541`, into `a`).
+    pub fn from_normal(text: &str) -> Result<Self, BadAddress> {
+        let (local, domain) = text.rsplit_once('@').ok_or(BadAddress::Form)?;
+        if local.is_empty() || local.chars().any(|c| c.is_control() || c == '@') {
+            return Err(BadAddress::Local);
+        }
+        let plain = |octet: u8| octet.is_ascii_graphic() && !octet.is_ascii_uppercase();
+        if domain.is_empty() || !domain.bytes().all(plain) {
+            return Err(BadAddress::Domain);
+        }
+        Ok(Self {
+            local: local.into(),
+            domain: domain.into(),
+        })
+    }
+
     /// The normalised part before the `@`.
     pub fn local(&self) -> &str {
         &self.local
@@ -155,6 +173,14 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_stored_address_is_not_decoded_again() {
+        let address = Address::parse("%2541@Example.com").unwrap();
+        let again = Address::from_normal(&address.to_string());
+        assert_eq!(again, Ok(address));
+        assert!(Address::from_normal("A@EXAMPLE.com").is_err());
     }
 
     #[test]

@@ -185,38 +185,3 @@ pub enum Fidelity {
     /// Refused; the sender is told.
     Refused,
 }
-
-/// How well one stack shows each kind that entered by another one: its column of the fidelity
-/// table. What entered by the same stack is always [`Fidelity::Exact`] (the original octets go out).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FidelityColumn {
-    /// [`Kind::Text`].
-    pub text: Fidelity,
-    /// [`Kind::Typing`].
-    pub typing: Fidelity,
-    /// [`Kind::Join`].
-    pub join: Fidelity,
-    /// [`Kind::Leave`].
-    pub leave: Fidelity,
-    /// [`Kind::Invitation`].
-    pub invitation: Fidelity,
-    /// [`Kind::Receipt`].
-    pub receipt: Fidelity,
-    /// [`Kind::Opaque`].
-    pub opaque: Fidelity,
-}
-
-impl FidelityColumn {
-    /// The cell of a kind.
-    pub fn of(&self, kind: Kind) -> Fidelity {
-        match kind {
-            Kind::Text => self.text,
-            Kind::Typing => self.typing,
-            Kind::Join => self.join,
-            Kind::Leave => self.leave,
-            Kind::Invitation => self.invitation,
-            Kind::Receipt => self.receipt,
-            Kind::Opaque => self.opaque,
-        }
-    }
-}

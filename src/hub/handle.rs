@@ -6,8 +6,8 @@ use super::{
 use crate::core::command::{Caller, Command};
 use crate::core::error::Error;
 use crate::core::event::Outbound;
+use crate::core::fidelity::FidelityColumn;
 use crate::core::id::{PersonId, Stack};
-use crate::core::message::FidelityColumn;
 use crate::core::port::{Account, Store, StoreError};
 use crate::core::time::Time;
 use std::sync::Arc;

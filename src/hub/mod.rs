@@ -11,7 +11,7 @@ mod settings;
 mod stats;
 mod trace;
 
-pub use crate::core::message::FidelityColumn;
+pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Resolution};

@@ -1,1 +1,3 @@
 //! Authentication exchanges as values: challenge, answer, verdict.
+
+pub mod ntlm;

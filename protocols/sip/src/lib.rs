@@ -27,6 +27,8 @@
     )
 )]
 
+pub mod flow;
 pub mod raw;
+pub mod transaction;
 
 pub use raw::{HeaderId, Limits, Method, RawMessage};

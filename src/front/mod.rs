@@ -7,3 +7,5 @@ use crate::core::id::Stack;
 pub const RVP: Stack = Stack::named("rvp");
 /// SIP/SIMPLE.
 pub const SIP: Stack = Stack::named("sip");
+
+pub mod rvp;

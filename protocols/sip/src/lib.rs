@@ -28,6 +28,7 @@
 )]
 
 pub mod flow;
+pub mod header;
 pub mod raw;
 pub mod transaction;
 

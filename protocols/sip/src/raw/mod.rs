@@ -9,7 +9,7 @@ mod frame;
 mod message;
 mod method;
 mod name;
-mod parse;
+pub(crate) mod parse;
 mod refusal;
 mod stream;
 

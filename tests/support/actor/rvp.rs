@@ -1,0 +1,418 @@
+//! An RVP user: requests on one connection, a listener for callbacks.
+
+use super::digest::Digest;
+use super::{Actor, Heard, between, escape, local_part, unescape};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// How the client puts text into XML (`rvp.md` 8.13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As characters, once: libraries.
+    Characters,
+    /// As the octets of UTF-8, each a character: Microsoft's clients.
+    Octets,
+}
+
+/// See the module.
+pub struct RvpActor {
+    name: String,
+    /// Named as the sender in RVP-From-Principal.
+    claimed: String,
+    server: SocketAddr,
+    stream: Option<TcpStream>,
+    digest: Digest,
+    callback: SocketAddr,
+    heard: mpsc::Receiver<Heard>,
+    own: mpsc::Sender<Heard>,
+    status: Arc<AtomicU16>,
+    gone: Arc<AtomicBool>,
+    subscription: Option<String>,
+    encoding: Encoding,
+}
+
+const SESSION: &str = "{D2B0C9C1-6A5B-4B0A-9E11-6B0F3C1D0001}";
+const HOST: &str = "localhost";
+
+impl RvpActor {
+    /// A user of the server whose password is the user name.
+    pub fn new(name: &str, server: SocketAddr, encoding: Encoding) -> Result<Self, String> {
+        let listener = TcpListener::bind((server.ip(), 0)).map_err(|e| e.to_string())?;
+        let callback = listener.local_addr().map_err(|e| e.to_string())?;
+        let (own, heard) = mpsc::channel();
+        let status = Arc::new(AtomicU16::new(200));
+        let gone = Arc::new(AtomicBool::new(false));
+        let (sender, answers, left) = (own.clone(), Arc::clone(&status), Arc::clone(&gone));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if left.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (sender, answers) = (sender.clone(), Arc::clone(&answers));
+                std::thread::spawn(move || serve(stream, &sender, &answers, encoding));
+            }
+        });
+        Ok(Self {
+            name: name.to_owned(),
+            claimed: name.to_owned(),
+            server,
+            stream: None,
+            digest: Digest::new(name, name),
+            callback,
+            heard,
+            own,
+            status,
+            gone,
+            subscription: None,
+            encoding,
+        })
+    }
+
+    /// One request with credentials: status, head, body.
+    pub fn request(
+        &mut self,
+        method: &str,
+        node: &str,
+        headers: &str,
+        body: &str,
+    ) -> Result<(u16, String, String), String> {
+        for _ in 0..2 {
+            let uri = format!("/instmsg/aliases/{node}");
+            let credentials = self.digest.value(method, &uri);
+            let credentials =
+                credentials.map_or_else(String::new, |v| format!("Authorization: {v}\r\n"));
+            let text = format!(
+                "{method} {uri} HTTP/1.1\r\nHost: {HOST}\r\nRVP-Notifications-Version: 0.2\r\n\
+                 RVP-From-Principal: http://{HOST}/instmsg/aliases/{}\r\n{credentials}{headers}\
+                 Content-Length: {}\r\n\r\n{body}",
+                self.claimed,
+                body.len()
+            );
+            let (head, body) = self.exchange(text.as_bytes())?;
+            let status = head.get(9..12).and_then(|s| s.parse().ok()).unwrap_or(0);
+            if status != 401 {
+                return Ok((status, head, body));
+            }
+            self.digest.challenged(&head)?;
+        }
+        Err(format!("{method}: challenged twice"))
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> Result<(String, String), String> {
+        // A kept connection may have been closed meanwhile (a restart): once more on a fresh one.
+        let reused = self.stream.is_some();
+        let result = self.exchange_once(request);
+        if result.is_err() && reused {
+            self.exchange_once(request)
+        } else {
+            result
+        }
+    }
+
+    fn exchange_once(&mut self, request: &[u8]) -> Result<(String, String), String> {
+        if self.stream.is_none() {
+            self.stream = Some(TcpStream::connect(self.server).map_err(|e| e.to_string())?);
+        }
+        let stream = self.stream.as_mut().ok_or("no connection")?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .map_err(|e| e.to_string())?;
+        let result = stream.write_all(request).map_err(|e| e.to_string());
+        let result = result.and_then(|()| read_message(stream, &mut Vec::new()));
+        if result
+            .as_ref()
+            .map_or(true, |(head, _)| head.contains("onnection: close"))
+        {
+            self.stream = None;
+        }
+        result
+    }
+
+    fn expect(
+        &mut self,
+        wanted: u16,
+        result: (u16, String, String),
+    ) -> Result<(String, String), String> {
+        if result.0 == wanted {
+            return Ok((result.1, result.2));
+        }
+        Err(format!(
+            "{}: {wanted} expected, got:\n{}\n{}",
+            self.name, result.1, result.2
+        ))
+    }
+
+    /// From now on names somebody else as the sender of requests.
+    pub fn claim(&mut self, name: &str) {
+        name.clone_into(&mut self.claimed);
+    }
+
+    /// Sends a text whose notification-from names somebody else.
+    pub fn say_as(&mut self, from: &str, to: &str, text: &str) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
+             Session-Id: {SESSION}\r\n\r\n{text}"
+        );
+        self.notify_as(from, to, &mime)
+    }
+
+    fn notify(&mut self, to: &str, mime: &str) -> Result<u16, String> {
+        let name = self.name.clone();
+        self.notify_as(&name, to, mime)
+    }
+
+    fn notify_as(&mut self, from: &str, to: &str, mime: &str) -> Result<u16, String> {
+        let contact = |who: &str| {
+            format!(
+                "<r:contact><d:href>http://{HOST}/instmsg/aliases/{who}</d:href>\
+                 <r:description>{who}</r:description></r:contact>"
+            )
+        };
+        let mime = match self.encoding {
+            Encoding::Characters => mime.to_owned(),
+            Encoding::Octets => mime.bytes().map(char::from).collect(),
+        };
+        let body = format!(
+            "<?xml version=\"1.0\"?><r:notification xmlns:d=\"DAV:\" \
+             xmlns:r=\"http://schemas.microsoft.com/rvp/\"><r:message><r:notification-from>{}\
+             </r:notification-from><r:notification-to>{}</r:notification-to><r:msgbody>\
+             <r:mime-data><![CDATA[{mime}]]></r:mime-data></r:msgbody></r:message></r:notification>",
+            contact(from),
+            contact(to)
+        );
+        let headers = "RVP-Ack-Type: DeepOr\r\nRVP-Hop-Count: 1\r\nContent-Type: text/xml\r\n";
+        Ok(self.request("NOTIFY", to, headers, &body)?.0)
+    }
+}
+
+impl Actor for RvpActor {
+    fn sign_in(&mut self) -> Result<(), String> {
+        let headers = format!(
+            "Notification-Type: pragma/notify\r\nSubscription-Lifetime: 14400\r\n\
+             Call-Back: http://{}\r\n",
+            self.callback
+        );
+        let name = self.name.clone();
+        let result = self.request("SUBSCRIBE", &name, &headers, "")?;
+        let (head, _) = self.expect(200, result)?;
+        self.subscription = between(&head, "Subscription-Id: ", "\r\n").map(str::to_owned);
+        self.set_state("online")
+    }
+
+    fn sign_out(&mut self) -> Result<(), String> {
+        self.set_state("offline")?;
+        let id = self.subscription.take().ok_or("not signed in")?;
+        let name = self.name.clone();
+        let headers = format!("Subscription-Id: {id}\r\n");
+        let result = self.request("UNSUBSCRIBE", &name, &headers, "")?;
+        self.expect(200, result).map(|_| ())
+    }
+
+    fn vanish(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
+        // One connection wakes the listener's thread, which then ends and closes the port.
+        drop(TcpStream::connect(self.callback));
+        self.stream = None;
+    }
+
+    fn set_state(&mut self, state: &str) -> Result<(), String> {
+        let body = format!(
+            "<?xml version=\"1.0\"?><d:propertyupdate xmlns:d=\"DAV:\" \
+             xmlns:r=\"http://schemas.microsoft.com/rvp/\"><d:set><d:prop><r:state>\
+             <r:leased-value><r:value><r:{state}/></r:value><r:default-value><r:offline/>\
+             </r:default-value><d:timeout>1200</d:timeout></r:leased-value></r:state></d:prop>\
+             </d:set></d:propertyupdate>"
+        );
+        let name = self.name.clone();
+        let result = self.request("PROPPATCH", &name, "Content-Type: text/xml\r\n", &body)?;
+        self.expect(207, result).map(|_| ())
+    }
+
+    fn watch(&mut self, whom: &str) -> Result<(), String> {
+        let headers = format!(
+            "Notification-Type: update/propchange\r\nSubscription-Lifetime: 14400\r\n\
+             Call-Back: http://{HOST}/instmsg/aliases/{}\r\n",
+            self.name
+        );
+        let result = self.request("SUBSCRIBE", whom, &headers, "")?;
+        let (_, body) = self.expect(207, result)?;
+        let state = state_of(&body).ok_or_else(|| format!("no state in: {body}"))?;
+        let heard = Heard::Presence {
+            of: whom.to_owned(),
+            state,
+        };
+        self.own.send(heard).map_err(|e| e.to_string())
+    }
+
+    fn say(&mut self, to: &str, text: &str) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
+             X-MMS-IM-Format: FN=Tahoma; EF=; CO=0; CS=0; PF=22\r\nSession-Id: {SESSION}\r\n\r\n{text}"
+        );
+        self.notify(to, &mime.replace("]]>", "]]]]><![CDATA[>"))
+    }
+
+    fn typing(&mut self, to: &str) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgscontrol\r\nTypingUser: {}@{HOST}\r\n\
+             Session-Id: {SESSION}\r\n\r\n\r\n",
+            self.name
+        );
+        self.notify(to, &mime)
+    }
+
+    fn block(&mut self, whom: &str, blocked: bool) -> Result<(), String> {
+        let ace = |who: &str, grant: &str, deny: &str| {
+            format!(
+                "<a:ace><a:principal>{who}<a:credentials><a:any/></a:credentials></a:principal>\
+                 <a:grant>{grant}</a:grant><a:deny>{deny}</a:deny></a:ace>"
+            )
+        };
+        let person = format!(
+            "<a:rvp-principal>http://{HOST}/instmsg/aliases/{}</a:rvp-principal>",
+            escape(whom)
+        );
+        let everybody = "<a:list/><a:read/><a:presence/><a:send-to/><a:receive-from/>";
+        let all = ace("<a:allprincipals/>", everybody, "");
+        let one = if blocked {
+            ace(&person, "", "<a:send-to/><a:presence/>")
+        } else {
+            String::new()
+        };
+        let body = format!(
+            "<?xml version=\"1.0\"?><a:rvpacl xmlns:a=\"http://schemas.microsoft.com/rvp/acl/\">\
+             <a:acl><a:inheritance>none</a:inheritance>{all}{one}</a:acl></a:rvpacl>"
+        );
+        let name = self.name.clone();
+        let result = self.request("ACL", &name, "Content-Type: text/xml\r\n", &body)?;
+        self.expect(200, result).map(|_| ())
+    }
+
+    fn answer_with(&mut self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    fn heard(&self) -> &mpsc::Receiver<Heard> {
+        &self.heard
+    }
+}
+
+/// Reads one message with a Content-Length (0 if absent).
+pub fn read_message(
+    stream: &mut impl Read,
+    have: &mut Vec<u8>,
+) -> Result<(String, String), String> {
+    loop {
+        if let Some(end) = have.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&have[..end + 2]).into_owned();
+            let length = head
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                .map_or(Ok(0), |(_, value)| value.trim().parse::<usize>())
+                .map_err(|e| format!("{head}: {e}"))?;
+            if have.len() >= end + 4 + length {
+                let body = have[end + 4..end + 4 + length].to_vec();
+                have.drain(..end + 4 + length);
+                let body = String::from_utf8(body).map_err(|e| e.to_string())?;
+                return Ok((head, body));
+            }
+        }
+        let mut chunk = [0u8; 8192];
+        let count = stream.read(&mut chunk).map_err(|e| e.to_string())?;
+        if count == 0 {
+            return Err("the connection was closed".to_owned());
+        }
+        have.extend_from_slice(&chunk[..count]);
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    heard: &mpsc::Sender<Heard>,
+    status: &AtomicU16,
+    encoding: Encoding,
+) {
+    let mut have = Vec::new();
+    while let Ok((head, body)) = read_message(&mut stream, &mut have) {
+        let status = status.load(Ordering::Relaxed);
+        if status == 0 {
+            continue;
+        }
+        if !head.starts_with("NOTIFY / HTTP/1.1\r\n") {
+            let _ = heard.send(Heard::Other(head.clone()));
+        }
+        if status < 300 {
+            let _ = heard.send(understand(&head, &body, encoding));
+        }
+        let answer = format!(
+            "HTTP/1.1 {status} Answer\r\nRVP-Notifications-Version: 0.2\r\nContent-Length: 0\r\n\r\n"
+        );
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
+    let raw = || Heard::Other(format!("{head}\n{body}"));
+    let Some(from) = between(body, "<d:href>", "</d:href>").map(local_part) else {
+        return raw();
+    };
+    if body.contains("<r:propnotification>") {
+        return match state_of(body) {
+            Some(state) => Heard::Presence { of: from, state },
+            None => raw(),
+        };
+    }
+    let Some(mime) = between(body, "<r:mime-data>", "</r:mime-data>") else {
+        return raw();
+    };
+    let mime = mime.replace("]]]]><![CDATA[>", "]]>");
+    let mime = mime
+        .strip_prefix("<![CDATA[")
+        .and_then(|rest| rest.strip_suffix("]]>"));
+    let Some((headers, text)) = mime.and_then(|m| m.split_once("\r\n\r\n")) else {
+        return raw();
+    };
+    if !headers.contains("Session-Id: {") {
+        return raw();
+    }
+    if headers.contains("text/x-msmsgscontrol") {
+        return if headers.contains("TypingUser:") {
+            Heard::Typing { from, active: true }
+        } else {
+            Heard::Membership { from, joined: true }
+        };
+    }
+    if headers.contains("text/x-imleave") {
+        return Heard::Membership {
+            from,
+            joined: false,
+        };
+    }
+    let text = match encoding {
+        Encoding::Characters => text.to_owned(),
+        Encoding::Octets => {
+            let octets: Option<Vec<u8>> = text
+                .chars()
+                .map(|c| u8::try_from(u32::from(c)).ok())
+                .collect();
+            let decoded = octets.and_then(|octets| String::from_utf8(octets).ok());
+            decoded.unwrap_or_else(|| format!("not octets: {text}"))
+        }
+    };
+    Heard::Text {
+        from,
+        text: text.replace("\r\n", "\n"),
+    }
+}
+
+fn state_of(body: &str) -> Option<String> {
+    let state = between(body, "<r:state>", "</r:state>")?;
+    let name = between(state, "<r:", "/>")?;
+    Some(unescape(name).trim().to_owned())
+}

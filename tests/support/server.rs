@@ -1,0 +1,210 @@
+//! The real binary with a configuration of its own on free loopback ports.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Debug builds on a busy machine take their time.
+const START: Duration = Duration::from_secs(60);
+
+/// A running server; killed (by pid) and its folder removed when dropped.
+pub struct Server {
+    child: Option<Child>,
+    folder: PathBuf,
+    /// RVP over HTTP.
+    pub rvp: SocketAddr,
+    /// SIP over UDP.
+    pub sip_udp: SocketAddr,
+    /// SIP over TCP.
+    pub sip_tcp: SocketAddr,
+    /// Health.
+    pub admin: SocketAddr,
+}
+
+impl Server {
+    /// A server for `example.com` with these users (password = name) on SQLite.
+    pub fn start(users: &[&str]) -> Self {
+        Self::start_with(users, "")
+    }
+
+    /// The same with further lines of configuration.
+    pub fn start_with(users: &[&str], configuration: &str) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tristack-test-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let mut server = Self {
+            child: None,
+            folder,
+            rvp: any,
+            sip_udp: any,
+            sip_tcp: any,
+            admin: any,
+        };
+        server.configure(configuration);
+        server.import(users);
+        server.launch();
+        // From now on the same ports, so that clients find it again after a restart.
+        server.configure(configuration);
+        server
+    }
+
+    /// Command line of this server's binary with its configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tristack"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.join("tristack.toml"));
+        command
+    }
+
+    /// kill -9, then start again on the same data and ports.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, wait, start again.
+    pub fn stop_and_restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    /// SIGTERM and wait; the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take()?;
+        let kill = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(kill.is_ok_and(|status| status.success()), "SIGTERM");
+        child.wait().ok()?.code()
+    }
+
+    /// Starts it (again).
+    pub fn launch(&mut self) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .expect("a log file");
+        let mut child = self
+            .command(&["serve"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("its output");
+        self.child = Some(child);
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        loop {
+            match told.recv_timeout(START) {
+                Ok(line) if line.starts_with("tristack ready") => return self.learn(&line),
+                Ok(_) => {}
+                Err(error) => panic!("no ready line ({error}):\n{}", self.log_tail(40)),
+            }
+        }
+    }
+
+    /// Resident memory in octets.
+    pub fn memory(&self) -> u64 {
+        let Some(child) = &self.child else { return 0 };
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    /// A folder below the server's own, removed with it.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    fn configure(&self, more: &str) {
+        let mut text = String::new();
+        let _ = write!(
+            text,
+            "[server]\ndata_dir = \"data\"\ndomains = [\"example.com\"]\n\
+             [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.example.com\", \"localhost\", \"127.0.0.1\"]\n\
+             [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n[admin]\nlisten = \"{}\"\n\
+             [log]\nlevel = \"debug\"\n{more}",
+            self.rvp, self.sip_udp, self.sip_tcp, self.admin
+        );
+        std::fs::write(self.folder.join("tristack.toml"), text).expect("a configuration");
+    }
+
+    fn import(&self, users: &[&str]) {
+        let mut csv = String::from("address,password,display_name\n");
+        for user in users {
+            let _ = writeln!(csv, "{user}@example.com,{user},{user}");
+        }
+        let file = self.folder.join("users.csv");
+        std::fs::write(&file, csv).expect("a file of users");
+        let file = file.to_string_lossy().into_owned();
+        let output = self
+            .command(&["user", "import", &file])
+            .output()
+            .expect("the import runs");
+        assert!(
+            output.status.success(),
+            "user import: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    fn learn(&mut self, ready: &str) {
+        let address = |start: &str| -> SocketAddr {
+            let at = ready
+                .find(start)
+                .unwrap_or_else(|| panic!("no {start} in: {ready}"));
+            let rest = &ready[at + start.len()..];
+            let end = rest.find([' ', ',']).unwrap_or(rest.len());
+            rest[..end]
+                .parse()
+                .unwrap_or_else(|error| panic!("{ready}: {error}"))
+        };
+        self.rvp = address("rvp=http://");
+        self.sip_udp = address("udp:");
+        self.sip_tcp = address("tcp:");
+        self.admin = address("admin=http://");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -27,9 +27,12 @@
     )
 )]
 
+pub mod dialog;
 pub mod flow;
 pub mod header;
 pub mod raw;
+mod scan;
 pub mod transaction;
+mod write;
 
 pub use raw::{HeaderId, Limits, Method, RawMessage};

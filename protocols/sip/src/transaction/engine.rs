@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::Settings;
 use super::derive::cancel_for;
-use super::key::{Credentials, Keys, RequestFacts, ResponseFacts};
+use super::key::{Answer, Credentials, Keys, Kind, Named, RequestFacts, ResponseFacts};
 use super::store::{Machine, Phase, Stop, Store, Transaction, TxId};
 use crate::flow::{Flow, Millis};
 
@@ -211,7 +211,7 @@ pub struct Engine<M> {
     pub(super) settings: Settings,
     pub(super) store: Store,
     pub(super) out: VecDeque<Output<M>>,
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
 impl<M> Engine<M> {
@@ -238,26 +238,29 @@ impl<M> Engine<M> {
 
     /// Takes what happened. Timers that are due by `now` fire first.
     pub fn handle(&mut self, now: Millis, input: Input<'_, M>) {
-        self.fire_due(now);
         match input {
             Input::Request {
                 facts,
                 flow,
                 reply,
                 message,
-            } => self.request(now, &facts, flow, reply, message),
+            } => self.request(now, self.keys.name(&facts), flow, reply, message),
             Input::Response {
                 facts,
                 flow,
                 message,
-            } => self.response(now, &facts, flow, message),
-            Input::SendFailed { tx } => self.send_failed(tx),
+            } => self.response(now, &self.keys.answer(&facts), flow, message),
+            Input::SendFailed { tx } => {
+                self.fire_due(now);
+                self.send_failed(tx);
+            }
             Input::FlowClosed { flow } => {
+                self.fire_due(now);
                 for tx in self.store.on_flow(flow) {
                     self.send_failed(tx);
                 }
             }
-            Input::Tick => {}
+            Input::Tick => self.fire_due(now),
         }
     }
 
@@ -350,21 +353,21 @@ impl<M> Engine<M> {
         self.out.push_back(Output::Event(event));
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         now: Millis,
-        facts: &RequestFacts<'_>,
+        named: Named,
         flow: Flow,
         reply: Flow,
         message: M,
     ) {
-        if facts.method == b"ACK" {
-            let tx = self.store.find(self.keys.server(facts, b"INVITE"));
+        self.fire_due(now);
+        if named.kind == Kind::Ack {
+            let tx = self.store.find(named.invite);
             return self.acknowledged(now, tx, flow, message);
         }
-        let key = self.keys.server(facts, facts.method);
-        if let Some(tx) = self.store.find(key) {
-            if !self.is_answer_to_challenge(tx, facts.credentials) {
+        if let Some(tx) = self.store.find(named.key) {
+            if !self.is_answer_to_challenge(tx, named.credentials) {
                 return self.repeated(tx, reply);
             }
             self.store.remove(tx);
@@ -376,23 +379,20 @@ impl<M> Engine<M> {
                 message,
             });
         }
-        let tx = self.accept(now, key, facts.method, reply);
-        if facts.method == b"CANCEL" {
-            let target = self.store.find(self.keys.server(facts, b"INVITE"));
-            let open = |tx: &TxId| {
-                let transaction = self.store.get(*tx);
-                transaction.is_some_and(|t| matches!(t.phase, Phase::Trying | Phase::Proceeding))
-            };
-            let target = target.filter(open);
-            self.tell(Event::Cancel {
-                tx,
-                target,
-                flow,
-                message,
-            });
-        } else {
-            self.tell(Event::Request { tx, flow, message });
+        let tx = self.accept(now, &named, reply);
+        if named.kind != Kind::Cancel {
+            return self.tell(Event::Request { tx, flow, message });
         }
+        let target = self.store.find(named.invite).filter(|tx| {
+            let transaction = self.store.get(*tx);
+            transaction.is_some_and(|t| matches!(t.phase, Phase::Trying | Phase::Proceeding))
+        });
+        self.tell(Event::Cancel {
+            tx,
+            target,
+            flow,
+            message,
+        });
     }
 
     /// COMPAT(libpurple): the request comes again with credentials under the same branch and
@@ -405,14 +405,14 @@ impl<M> Engine<M> {
             })
     }
 
-    fn accept(&mut self, now: Millis, key: super::key::Key, method: &[u8], reply: Flow) -> TxId {
-        let invite = method == b"INVITE";
+    fn accept(&mut self, now: Millis, named: &Named, reply: Flow) -> TxId {
+        let invite = named.kind == Kind::Invite;
         let machine = if invite {
             Machine::ServerInvite
         } else {
             Machine::ServerOther
         };
-        let mut new = Transaction::new(key, machine, reply);
+        let mut new = Transaction::new(named.key, machine, reply);
         let (trying, end) = if invite {
             (self.settings.trying_invite, self.settings.invite_max)
         } else {
@@ -423,12 +423,12 @@ impl<M> Engine<M> {
         self.store.insert(new)
     }
 
-    fn response(&mut self, now: Millis, facts: &ResponseFacts<'_>, flow: Flow, message: M) {
-        let key = self.keys.client(facts.branch, facts.method);
-        if let Some(tx) = self.store.find(key) {
-            return self.answered(now, tx, facts, flow, message);
+    pub(super) fn response(&mut self, now: Millis, answer: &Answer, flow: Flow, message: M) {
+        self.fire_due(now);
+        if let Some(tx) = self.store.find(answer.key) {
+            return self.answered(now, tx, answer, flow, message);
         }
-        if facts.method == b"INVITE" && (200..300).contains(&facts.status) {
+        if answer.invite && (200..300).contains(&answer.status) {
             self.tell(Event::Stray { flow, message });
         }
     }

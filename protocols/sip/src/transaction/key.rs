@@ -61,6 +61,35 @@ impl std::hash::Hash for Key {
     }
 }
 
+/// What a request is to the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Invite,
+    Ack,
+    Cancel,
+    Other,
+}
+
+/// A request's names, free of the message they came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) kind: Kind,
+    pub(super) key: Key,
+    /// The INVITE it would belong to; its own key unless it is an ACK or CANCEL.
+    pub(super) invite: Key,
+    pub(super) credentials: Credentials,
+}
+
+/// A response's names, free of the message.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) key: Key,
+    pub(super) status: u16,
+    pub(super) invite: bool,
+    /// To, only where an ACK may be due.
+    pub(super) to: Vec<u8>,
+}
+
 /// Keys are hashes already.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ready;
@@ -167,6 +196,37 @@ impl Keys {
         hash.field(facts.from_tag.unwrap_or_default());
         hash.number(facts.cseq);
         hash.key()
+    }
+
+    pub(super) fn name(&self, facts: &RequestFacts<'_>) -> Named {
+        let kind = match facts.method {
+            b"INVITE" => Kind::Invite,
+            b"ACK" => Kind::Ack,
+            b"CANCEL" => Kind::Cancel,
+            _ => Kind::Other,
+        };
+        let key = self.server(facts, facts.method);
+        let invite = match kind {
+            Kind::Ack | Kind::Cancel => self.server(facts, b"INVITE"),
+            Kind::Invite | Kind::Other => key,
+        };
+        Named {
+            kind,
+            key,
+            invite,
+            credentials: facts.credentials,
+        }
+    }
+
+    pub(super) fn answer(&self, facts: &ResponseFacts<'_>) -> Answer {
+        let invite = facts.method == b"INVITE";
+        let acked = invite && facts.status >= 300;
+        Answer {
+            key: self.client(facts.branch, facts.method),
+            status: facts.status,
+            invite,
+            to: if acked { facts.to.to_vec() } else { Vec::new() },
+        }
     }
 
     /// A client transaction (RFC 3261 17.1.3): our branch and the method of `CSeq`.

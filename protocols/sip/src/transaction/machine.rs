@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::derive::ack_for;
 use super::engine::{Absorbed, Engine, Event, Failure, Retention};
-use super::key::ResponseFacts;
+use super::key::Answer;
 use super::store::{Machine, Phase, Stop, Transaction, TxId};
 use crate::flow::{Flow, Millis, NEVER};
 
@@ -127,11 +127,11 @@ impl<M> Engine<M> {
         &mut self,
         now: Millis,
         tx: TxId,
-        facts: &ResponseFacts<'_>,
+        answer: &Answer,
         flow: Flow,
         message: M,
     ) {
-        let status = facts.status;
+        let status = answer.status;
         let settings = self.settings;
         let Some(transaction) = self.store.get(tx) else {
             return;
@@ -156,7 +156,7 @@ impl<M> Engine<M> {
                 true
             }
             (Phase::Trying | Phase::Proceeding, _) => {
-                self.completed(now, tx, facts);
+                self.completed(now, tx, answer);
                 true
             }
             // RFC 6026 7.2: every 2xx is passed up, from each branch of a fork.
@@ -180,23 +180,23 @@ impl<M> Engine<M> {
     }
 
     /// A client transaction gets its first final response.
-    fn completed(&mut self, now: Millis, tx: TxId, facts: &ResponseFacts<'_>) {
+    fn completed(&mut self, now: Millis, tx: TxId, answer: &Answer) {
         let settings = self.settings;
         let Some(transaction) = self.store.get(tx) else {
             return;
         };
         let reliable = transaction.flow.transport.is_reliable();
-        transaction.status = facts.status;
+        transaction.status = answer.status;
         transaction.repeat_at = NEVER;
         let mut ack = None;
-        let stays = match (transaction.machine, facts.status) {
+        let stays = match (transaction.machine, answer.status) {
             (Machine::ClientInvite, 200..300) => {
                 transaction.phase = Phase::Accepted;
                 Some(settings.give_up()) // timer M
             }
             (Machine::ClientInvite, _) => {
                 transaction.phase = Phase::Completed;
-                ack = ack_for(&transaction.bytes, facts.to);
+                ack = ack_for(&transaction.bytes, &answer.to);
                 transaction.ack = ack.clone().unwrap_or_default();
                 (!reliable).then_some(settings.d)
             }

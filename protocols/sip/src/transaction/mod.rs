@@ -21,6 +21,7 @@ pub use derive::{ack_for, cancel_for};
 pub use engine::{Absorbed, Engine, Event, Failure, Input, Outgoing, Output, Retention};
 pub use key::{Credentials, RequestFacts, ResponseFacts};
 pub use store::TxId;
+pub use wire::{Nameless, reply_flow, request_facts, response_facts};
 
 use crate::flow::Millis;
 

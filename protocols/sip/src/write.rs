@@ -1,0 +1,65 @@
+//! Heads of requests that the dialog and user-agent engines make.
+
+use std::fmt::Display;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// A request in the making. Values are ours or were taken from parsed messages; line ends inside
+/// them become spaces, so nothing can add a header.
+#[derive(Debug)]
+pub(crate) struct Head(BytesMut);
+
+impl Head {
+    pub(crate) fn request(method: &str, uri: &str) -> Self {
+        let mut head = Self(BytesMut::with_capacity(768));
+        head.safe(method.as_bytes());
+        head.0.put_u8(b' ');
+        head.safe(uri.as_bytes());
+        head.0.put_slice(b" SIP/2.0\r\n");
+        head
+    }
+
+    pub(crate) fn response(status: u16, reason: &str) -> Self {
+        let mut head = Self(BytesMut::with_capacity(512));
+        head.safe(format!("SIP/2.0 {status} {reason}").as_bytes());
+        head.0.put_slice(b"\r\n");
+        head
+    }
+
+    pub(crate) fn raw(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.0.put_slice(name.as_bytes());
+        self.0.put_slice(b": ");
+        self.safe(value);
+        self.0.put_slice(b"\r\n");
+        self
+    }
+
+    pub(crate) fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.raw(name, value.to_string().as_bytes())
+    }
+
+    /// Content-Type (if there is a body type), Content-Length, the empty line and the body.
+    pub(crate) fn body(&mut self, body: Option<(&str, &[u8])>) -> Bytes {
+        let (kind, octets) = body.map_or((None, &b""[..]), |(kind, octets)| (Some(kind), octets));
+        if let Some(kind) = kind {
+            self.header("Content-Type", kind);
+        }
+        self.header("Content-Length", octets.len());
+        self.0.put_slice(b"\r\n");
+        self.0.put_slice(octets);
+        self.0.split().freeze()
+    }
+
+    fn safe(&mut self, value: &[u8]) {
+        if !value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+            return self.0.put_slice(value);
+        }
+        for byte in value {
+            self.0.put_u8(if matches!(byte, b'\r' | b'\n') {
+                b' '
+            } else {
+                *byte
+            });
+        }
+    }
+}

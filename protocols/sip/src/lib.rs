@@ -32,6 +32,7 @@ pub mod flow;
 pub mod header;
 pub mod raw;
 mod scan;
+pub mod subscription;
 pub mod transaction;
 mod write;
 

@@ -19,13 +19,6 @@ impl Head {
         head
     }
 
-    pub(crate) fn response(status: u16, reason: &str) -> Self {
-        let mut head = Self(BytesMut::with_capacity(512));
-        head.safe(format!("SIP/2.0 {status} {reason}").as_bytes());
-        head.0.put_slice(b"\r\n");
-        head
-    }
-
     pub(crate) fn raw(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.0.put_slice(name.as_bytes());
         self.0.put_slice(b": ");

@@ -222,3 +222,7 @@ fn render(answered: Answered, after: &AfterFlush) -> Response<Full<Bytes>> {
     }
     response
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

@@ -313,8 +313,11 @@ pub enum Outcome {
     Refused(Refusal),
     /// The client has left the conversation (RVP 500).
     HasLeft,
-    /// No answer in time, or no connection. Counts towards doubt.
+    /// No answer, though bytes may have left us: never tried again, it could be a double
+    /// (`decisions.md` 19). Counts towards doubt.
     Failed,
+    /// No connection, not one byte left us: a kept text is tried again. Counts towards doubt.
+    Unreached,
     /// The client's queue is full.
     QueueFull,
     /// The point does not exist at the client any more: remove it.

@@ -1,6 +1,6 @@
 //! What [`crate::core::user::User`] is given and gives back: context, rules and effects.
 
-use crate::core::access::Rights;
+use crate::core::access::{Rights, Scheme};
 use crate::core::command::{Caller, Command, Reply};
 use crate::core::error::Error;
 use crate::core::event::Event;
@@ -213,21 +213,21 @@ impl Default for Rules {
             pending: 256,
             conversations: 64,
             hops: 32,
-            lease_max: Duration::from_secs(86_400),
-            lease_default: Duration::from_secs(1200),
+            lease_max: Duration::from_hours(24),
+            lease_default: Duration::from_mins(20),
             merge: Duration::from_millis(250),
             echo: Duration::from_secs(5),
             grace: Duration::from_secs(15),
-            suspension: Duration::from_secs(120),
-            restored: Duration::from_secs(60),
+            suspension: Duration::from_mins(2),
+            restored: Duration::from_mins(1),
             doubt_after: Duration::from_secs(5),
-            doubt_hides: Duration::from_secs(60),
-            doubt_removes: Duration::from_secs(600),
+            doubt_hides: Duration::from_mins(1),
+            doubt_removes: Duration::from_mins(10),
             answer: Duration::from_secs(4),
-            keep: Duration::from_secs(60),
+            keep: Duration::from_mins(1),
             retry: Duration::from_secs(5),
-            conversation: Duration::from_secs(600),
-            duplicate: Duration::from_secs(600),
+            conversation: Duration::from_mins(10),
+            duplicate: Duration::from_mins(10),
             system_local: "postmaster".into(),
             local: Rights::default()
                 .with(Right::List)
@@ -237,6 +237,18 @@ impl Default for Rules {
                 .with(Right::ReceiveFrom),
             foreign: Rights::default(),
             anonymous: Rights::default(),
+        }
+    }
+}
+
+impl Rules {
+    /// Rights of a caller about whom the access list says nothing (`decisions.md` 15).
+    pub fn rights_of(&self, caller: &Caller) -> Rights {
+        match (caller.scheme, caller.person) {
+            (Scheme::Internal, _) => Rights::ALL,
+            (Scheme::Assertion, _) => self.anonymous,
+            (_, Some(_)) => self.local,
+            (_, None) => self.foreign,
         }
     }
 }

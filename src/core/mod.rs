@@ -9,15 +9,27 @@
 
 pub mod access;
 pub mod address;
+mod attempts;
 pub mod command;
+mod conversation;
+mod delivery;
+mod duplicates;
 pub mod effect;
 pub mod error;
 pub mod event;
 pub mod fidelity;
+mod fold;
 pub mod id;
 pub mod message;
+pub mod outcomes;
+mod points;
 pub mod port;
 pub mod presence;
+mod properties;
+mod publications;
+mod restore;
+mod routing;
 pub mod time;
 pub mod trace;
 pub mod user;
+mod watches;

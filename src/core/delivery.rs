@@ -1,0 +1,282 @@
+//! Messages: from the sender's person to the recipient's points and back to an honest answer
+//! (`decisions.md` 16-19).
+
+use crate::core::access::{Right, Verdict};
+use crate::core::command::{Caller, Command, Fate, Reply, Sent, Submit};
+use crate::core::conversation::Peer;
+use crate::core::effect::{Forward, ReplyTag};
+use crate::core::error::{Error, Unreachable};
+use crate::core::event::Event;
+use crate::core::id::{ConversationId, MessageId, PointId};
+use crate::core::message::{Ack, Content, Message};
+use crate::core::routing::{Attempt, Route, Try};
+use crate::core::time::Time;
+use crate::core::trace::Step;
+use crate::core::user::{Fx, User};
+use std::sync::Arc;
+
+/// A message under way to this person.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) message: Arc<Message>,
+    /// Who waits for the answer (several, when a duplicate came meanwhile).
+    pub(super) tags: Vec<ReplyTag>,
+    pub(super) phase: Phase,
+    /// Tried until then.
+    pub(super) until: Time,
+    /// May have been delivered before a crash.
+    pub(super) redelivered: bool,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// What the sender knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing yet; will be told then at the latest.
+    Awaiting(Time),
+    /// That it is stored.
+    Kept,
+    /// The end of it; other inboxes may still get their copies.
+    Told,
+}
+
+impl User {
+    /// Executes [`Command::Submit`]: identity, conversation, then on to the recipient.
+    pub(super) fn submit(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        submit: Submit,
+        tag: ReplyTag,
+    ) -> Result<(), Error> {
+        self.must_own(caller)?;
+        let mut message = submit.message;
+        let account = self.account();
+        if message.from != account.address && !account.aliases.contains(&message.from) {
+            return Err(Error::Spoofed);
+        }
+        if message.hops > fx.rules().hops {
+            return Err(Error::Loop);
+        }
+        let peer = Peer::Person(submit.to);
+        message.id = fx.message_id();
+        message.at = fx.now();
+        message.from_person = Some(self.person());
+        message.conversation = self.converse(fx, peer.clone(), submit.conversation);
+        if message.content == Content::Leave {
+            self.part(&peer, message.conversation);
+        }
+        fx.trace(message.id, accepted(&message));
+        fx.forward(Forward {
+            to: submit.to,
+            caller: caller.clone(),
+            command: Command::Deliver(Arc::new(message)),
+            reply: tag,
+        });
+        Ok(())
+    }
+
+    /// Executes [`Command::Deliver`]. `None`: the answer comes when delivery is decided.
+    pub(super) fn deliver(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        message: Arc<Message>,
+        tag: ReplyTag,
+    ) -> Result<Option<Reply>, Error> {
+        let message = self.entered(fx, message);
+        let (id, conversation) = (message.id, message.conversation);
+        let answer = self.admit(fx, caller, message, tag);
+        match &answer {
+            Err(error) => fx.trace(id, Step::Failed(error.clone())),
+            Ok(Some(fate)) => {
+                let message = id;
+                return Ok(Some(sent(message, conversation, *fate)));
+            }
+            Ok(None) => {}
+        }
+        answer.map(|_| None)
+    }
+
+    /// A message that came from another server has no id and perhaps no conversation yet.
+    fn entered(&mut self, fx: &mut Fx<'_, '_>, message: Arc<Message>) -> Arc<Message> {
+        if message.id.0 != 0 {
+            return message;
+        }
+        let mut entered = (*message).clone();
+        entered.id = fx.message_id();
+        entered.at = fx.now();
+        if entered.conversation.0 == 0 {
+            entered.conversation = self.converse(fx, Peer::sender(&entered), None);
+        }
+        fx.trace(entered.id, accepted(&entered));
+        Arc::new(entered)
+    }
+
+    fn admit(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        message: Arc<Message>,
+        tag: ReplyTag,
+    ) -> Result<Option<Fate>, Error> {
+        let ephemeral = message.content.ephemeral();
+        match self.verdict(fx.rules(), caller, Right::SendTo) {
+            Verdict::Granted => {}
+            // Exactly what the sender would get if nobody were there.
+            Verdict::Blocked if ephemeral => return Ok(Some(Fate::Dropped)),
+            Verdict::Blocked => return Err(Error::NotReachable(Unreachable::Blocked)),
+            Verdict::Withheld => return Err(Error::Denied("send-to")),
+        }
+        if message.hops > fx.rules().hops {
+            return Err(Error::Loop);
+        }
+        if !ephemeral && let Some(known) = self.duplicate(fx, &message, tag) {
+            return known;
+        }
+        fx.trace(message.id, Step::Authorised);
+        let peer = Peer::sender(&message);
+        self.converse(fx, peer.clone(), Some(message.conversation));
+        if message.content == Content::Leave {
+            self.part(&peer, message.conversation);
+        }
+        let attempts = match self.route(fx, &message) {
+            Route::To(attempts) => attempts,
+            Route::Unshown => {
+                fx.trace(message.id, Step::Dropped("no client there shows this kind"));
+                return Ok(Some(Fate::Dropped));
+            }
+            _ if ephemeral => {
+                fx.trace(message.id, Step::Dropped("nobody there to see it"));
+                return Ok(Some(Fate::Dropped));
+            }
+            Route::Unsupported => return Err(Error::Unsupported),
+            Route::Nobody(why) => return Err(Error::NotReachable(why)),
+        };
+        if ephemeral {
+            return Ok(Some(self.show(fx, &message, &attempts)));
+        }
+        if self.deliveries.len() >= fx.rules().pending {
+            return Err(Error::Overloaded);
+        }
+        self.begin(fx, message, attempts, tag);
+        Ok(None)
+    }
+
+    /// Typing and receipts: to whoever is there now, nobody waits for the outcome.
+    fn show(&self, fx: &mut Fx<'_, '_>, message: &Arc<Message>, attempts: &[Attempt]) -> Fate {
+        let mut fate = Fate::Dropped;
+        for attempt in attempts {
+            if let Some((point, true)) = self.point_for(attempt.stack, &attempt.inbox) {
+                self.emit_attempt(fx, message, point, false);
+                fate = Fate::Delivered;
+            }
+        }
+        fate
+    }
+
+    fn begin(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        message: Arc<Message>,
+        attempts: Vec<Attempt>,
+        tag: ReplyTag,
+    ) {
+        let (now, rules) = (fx.now(), fx.rules());
+        let routed = attempts.iter().map(|a| (a.point, a.stack)).collect();
+        fx.trace(message.id, Step::Routed(routed));
+        self.remember(fx, &message);
+        let ack = message.ack;
+        let mut delivery = Delivery {
+            message,
+            tags: if tag == ReplyTag::NOBODY {
+                Vec::new()
+            } else {
+                vec![tag]
+            },
+            phase: Phase::Awaiting(now.after(rules.answer)),
+            until: now.after(rules.keep),
+            redelivered: false,
+            attempts,
+        };
+        self.open_waiting(fx, &mut delivery);
+        self.arm(now.after(rules.answer));
+        self.deliveries.push_back(delivery);
+        if ack == Ack::Hop {
+            self.keep(fx, self.deliveries.len() - 1);
+        }
+    }
+
+    /// Opens attempts that wait for a point that is there now.
+    pub(super) fn open_waiting(&self, fx: &mut Fx<'_, '_>, delivery: &mut Delivery) {
+        for attempt in &mut delivery.attempts {
+            if attempt.state != Try::Waiting {
+                continue;
+            }
+            if let Some((point, live)) = self.point_for(attempt.stack, &attempt.inbox) {
+                attempt.point = point;
+                if live {
+                    attempt.state = Try::Open;
+                    self.emit_attempt(fx, &delivery.message, point, delivery.redelivered);
+                }
+            }
+        }
+    }
+
+    pub(super) fn emit_attempt(
+        &self,
+        fx: &mut Fx<'_, '_>,
+        message: &Arc<Message>,
+        point: PointId,
+        redelivered: bool,
+    ) {
+        let Some(point) = self.point(point) else {
+            return;
+        };
+        if redelivered {
+            fx.trace(message.id, Step::Redelivered(point.record.id));
+        }
+        fx.emit(
+            point.record.stack,
+            Event::Deliver {
+                person: self.person(),
+                point: point.info(),
+                message: Arc::clone(message),
+                redelivered,
+            },
+        );
+    }
+}
+
+impl Delivery {
+    /// When something about it is due next.
+    pub(super) fn due(&self) -> Option<Time> {
+        let retry = self.attempts.iter().filter_map(|a| match a.state {
+            Try::Retry(then) => Some(then),
+            _ => None,
+        });
+        let answer = match self.phase {
+            Phase::Awaiting(at) => Some(at),
+            _ => None,
+        };
+        retry.chain(answer).chain([self.until]).min()
+    }
+}
+
+pub(super) fn sent(message: MessageId, conversation: ConversationId, fate: Fate) -> Reply {
+    Reply::Sent(Sent {
+        message,
+        conversation,
+        fate,
+    })
+}
+
+fn accepted(message: &Message) -> Step {
+    Step::Accepted {
+        from: message.from.clone(),
+        to: message.to.clone(),
+        stack: message.original.stack,
+        kind: message.content.kind(),
+        conversation: message.conversation,
+    }
+}

@@ -1,0 +1,162 @@
+//! The fold: publication -> point -> device -> person (`decisions.md` 10).
+//!
+//! Manual beats automatic and the newest manual wins, among automatic ones the most present. Both
+//! rules are associative, so the device in between changes nothing here; it matters for echoes.
+
+use crate::core::effect::Rules;
+use crate::core::id::PointId;
+use crate::core::points::Point;
+use crate::core::port::PublicationRecord;
+use crate::core::presence::{Origin, Presence, State, View};
+use crate::core::time::Time;
+
+/// What the person's points and publications add up to, as others may see it; `since` is when the
+/// winning value was set.
+pub(super) fn fold(
+    points: &[Point],
+    publications: &[PublicationRecord],
+    now: Time,
+    rules: &Rules,
+) -> View {
+    let visible = |id: Option<PointId>| match id {
+        None => true,
+        Some(id) => points
+            .iter()
+            .any(|p| p.record.id == id && !p.hidden(now, rules)),
+    };
+    let counted = publications
+        .iter()
+        .filter(|p| visible(p.point) && !superseded(p, publications));
+    let mut best: Option<Claim<'_>> = None;
+    for record in counted {
+        let claim = Claim::published(record);
+        if best.as_ref().is_none_or(|best| claim.beats(best)) {
+            best = Some(claim);
+        }
+    }
+    for point in points {
+        let Some(state) = point.record.spec.implies else {
+            continue;
+        };
+        if point.hidden(now, rules) || refined(point, publications) {
+            continue;
+        }
+        let claim = Claim {
+            state,
+            manual: false,
+            set: point.record.since,
+            presence: None,
+        };
+        if best.as_ref().is_none_or(|best| claim.beats(best)) {
+            best = Some(claim);
+        }
+    }
+    best.map_or_else(|| View::offline(now), |claim| claim.view(now))
+}
+
+/// Publication -> point: of several publications of one point the newest counts, so a manual state
+/// ends when its point sends online.
+fn superseded(record: &PublicationRecord, all: &[PublicationRecord]) -> bool {
+    record.point.is_some()
+        && all.iter().any(|other| {
+            other.point == record.point && (other.set, other.id) > (record.set, record.id)
+        })
+}
+
+/// Whether what the sign-in implies is refined by a publication: the point's own, or one of its
+/// stack that belongs to no point in particular.
+fn refined(point: &Point, publications: &[PublicationRecord]) -> bool {
+    publications.iter().any(|p| match p.point {
+        Some(id) => id == point.record.id,
+        None => p.stack == point.record.stack,
+    })
+}
+
+/// A candidate.
+struct Claim<'a> {
+    state: State,
+    manual: bool,
+    set: Time,
+    presence: Option<&'a Presence>,
+}
+
+impl<'a> Claim<'a> {
+    fn published(record: &'a PublicationRecord) -> Self {
+        let presence = &record.presence;
+        Self {
+            state: presence.state,
+            // "Manually online" is what every client says by itself; it never hides a choice.
+            manual: presence.origin == Origin::Manual
+                && presence.state.natural_origin() == Origin::Manual,
+            set: record.set,
+            presence: Some(presence),
+        }
+    }
+
+    fn beats(&self, other: &Self) -> bool {
+        match (self.manual, other.manual) {
+            (true, true) => self.set >= other.set,
+            (false, false) => {
+                let (mine, theirs) = (presence_of(self.state), presence_of(other.state));
+                mine > theirs || (mine == theirs && self.set >= other.set)
+            }
+            (manual, _) => manual,
+        }
+    }
+
+    fn view(&self, now: Time) -> View {
+        let shown = shown(self.state);
+        if shown == State::Offline {
+            // Nothing that would tell "invisible" from "not there".
+            return View::offline(now);
+        }
+        View {
+            state: shown,
+            token: self.presence.and_then(|p| p.token.clone()),
+            note: self.presence.and_then(|p| p.note.clone()),
+            since: self.set,
+        }
+    }
+}
+
+/// How present an automatic state is.
+fn presence_of(state: State) -> u8 {
+    match state {
+        State::Online | State::Registered => 5,
+        State::OnPhone | State::Busy | State::DoNotDisturb => 4,
+        State::Idle => 3,
+        State::AtLunch | State::BackSoon | State::Away => 2,
+        State::Invisible => 1,
+        State::Offline => 0,
+    }
+}
+
+/// What watchers are shown of a state.
+fn shown(state: State) -> State {
+    match state {
+        State::Invisible => State::Offline,
+        State::Registered => State::Online,
+        other => other,
+    }
+}
+
+/// Whether two views look the same; when it came about does not count.
+pub(super) fn same(a: &View, b: &View) -> bool {
+    a.state == b.state && a.token == b.token && a.note == b.note
+}
+
+/// Point -> device: two points on different stacks of one client program on one machine are a
+/// pair, which changes state twice for one cause (`decisions.md` 13).
+pub(super) fn pair(points: &[Point], a: PointId, b: PointId) -> bool {
+    let find = |id| points.iter().find(|p| p.record.id == id);
+    let (Some(a), Some(b)) = (find(a), find(b)) else {
+        return false;
+    };
+    let (one, other) = (&a.record.spec, &b.record.spec);
+    a.record.stack != b.record.stack
+        && ((one.machine.is_some() && one.machine == other.machine)
+            || (one.source.is_some()
+                && one.source == other.source
+                && !one.client.is_empty()
+                && one.client == other.client))
+}

@@ -1,0 +1,138 @@
+//! Routing: which points of a person a message is tried on (`decisions.md` 14, 22, 28).
+
+use crate::core::command::{Outcome, Reach, Refusal};
+use crate::core::error::{Error, Unreachable};
+use crate::core::id::{PointId, Stack};
+use crate::core::message::{Fidelity, Message};
+use crate::core::points::Link;
+use crate::core::time::Time;
+use crate::core::user::{Fx, User};
+use std::sync::Arc;
+
+/// One inbox's part in a delivery.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) stack: Stack,
+    pub(super) inbox: Arc<str>,
+    /// The point it is, was or will be tried on.
+    pub(super) point: PointId,
+    pub(super) state: Try,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Try {
+    /// The front has it and will answer.
+    Open,
+    /// The point waits for its client.
+    Waiting,
+    /// To be tried again then.
+    Retry(Time),
+    /// Over.
+    Over(Outcome),
+}
+
+impl Attempt {
+    pub(super) fn delivered(&self) -> bool {
+        self.state == Try::Over(Outcome::Delivered)
+    }
+
+    pub(super) fn over(&self) -> bool {
+        matches!(self.state, Try::Over(_))
+    }
+}
+
+/// Where a message can go.
+pub(super) enum Route {
+    /// To these inboxes.
+    To(Vec<Attempt>),
+    /// Accepted, but no client there would show it.
+    Unshown,
+    /// Nobody there understands it.
+    Unsupported,
+    /// Nobody to be reached.
+    Nobody(Unreachable),
+}
+
+impl User {
+    /// One attempt per inbox of every device, on its newest point.
+    pub(super) fn route(&self, fx: &Fx<'_, '_>, message: &Message) -> Route {
+        let mut attempts = Vec::new();
+        let (mut doubted, mut send_only, mut unshown, mut refused) = (false, false, false, false);
+        for point in self.inboxes() {
+            let stack = point.record.stack;
+            if point.record.spec.reach == Reach::SendOnly {
+                send_only = true;
+                continue;
+            }
+            if point.doubted.is_some() {
+                doubted = true;
+                continue;
+            }
+            match fx.fidelity(message.original.stack, stack, message.content.kind()) {
+                Fidelity::Dropped => unshown = true,
+                Fidelity::Refused => refused = true,
+                Fidelity::Exact | Fidelity::Adapted => attempts.push(Attempt {
+                    stack,
+                    inbox: point.record.spec.inbox.clone(),
+                    point: point.record.id,
+                    state: Try::Waiting,
+                }),
+            }
+        }
+        if !attempts.is_empty() {
+            Route::To(attempts)
+        } else if unshown {
+            Route::Unshown
+        } else if refused {
+            Route::Unsupported
+        } else if doubted {
+            Route::Nobody(Unreachable::Doubted)
+        } else if send_only {
+            Route::Nobody(Unreachable::SendOnly)
+        } else {
+            Route::Nobody(Unreachable::NobodySignedIn)
+        }
+    }
+
+    /// The newest point of an inbox that can be delivered to, and whether it can be right now.
+    pub(super) fn point_for(&self, stack: Stack, inbox: &str) -> Option<(PointId, bool)> {
+        let newest = self
+            .points
+            .iter()
+            .rev()
+            .find(|p| p.record.stack == stack && *p.record.spec.inbox == *inbox)?;
+        let usable = newest.doubted.is_none() && newest.record.spec.reach == Reach::Full;
+        usable.then(|| (newest.record.id, newest.link == Link::Live))
+    }
+}
+
+/// What the sender is told when every attempt failed: the answer that says most.
+pub(super) fn verdict_of(attempts: &[Attempt]) -> Error {
+    let failures = attempts.iter().filter_map(|attempt| match attempt.state {
+        Try::Over(Outcome::Delivered) => None,
+        Try::Over(outcome) => Some(outcome),
+        _ => Some(Outcome::Failed),
+    });
+    failures
+        .map(failure)
+        .max_by_key(|(weight, _)| *weight)
+        .map_or(Error::NotReachable(Unreachable::DeliveryFailed), |f| f.1)
+}
+
+/// How much a failure says, and the error it is told as.
+fn failure(outcome: Outcome) -> (u8, Error) {
+    match outcome {
+        Outcome::Refused(Refusal::TooLarge) => (8, Error::TooLarge),
+        Outcome::Refused(Refusal::Unsupported) => (7, Error::Unsupported),
+        Outcome::Refused(Refusal::Denied) => (6, Error::Denied("refused by the client")),
+        Outcome::HasLeft => (5, Error::HasLeft),
+        Outcome::Refused(Refusal::UnknownUser) => (4, Error::UnknownUser),
+        Outcome::Refused(Refusal::Overloaded) | Outcome::QueueFull => (3, Error::Overloaded),
+        Outcome::Refused(Refusal::Unavailable)
+        | Outcome::Failed
+        | Outcome::Unreached
+        | Outcome::Gone
+        | Outcome::Delivered => (1, Error::NotReachable(Unreachable::DeliveryFailed)),
+    }
+}

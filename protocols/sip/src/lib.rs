@@ -27,13 +27,19 @@
     )
 )]
 
+pub mod build;
 pub mod dialog;
+pub mod edit;
 pub mod flow;
 pub mod header;
+#[cfg(feature = "rsip")]
+pub mod originate;
 pub mod raw;
 mod scan;
+pub mod status;
 pub mod subscription;
 pub mod transaction;
+pub mod verdict;
 mod write;
 
 pub use raw::{HeaderId, Limits, Method, RawMessage};

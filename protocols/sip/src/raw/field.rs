@@ -53,13 +53,37 @@ pub struct Header<'a> {
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
     rest: &'a [u8],
+    /// Where `rest` starts in the field's value.
+    at: usize,
 }
 
 impl<'a> Values<'a> {
     /// Splits one field value.
     #[must_use]
     pub fn new(value: &'a [u8]) -> Self {
-        Self { rest: value }
+        Self { rest: value, at: 0 }
+    }
+}
+
+impl<'a> Values<'a> {
+    /// The next value and where it starts in the field's value.
+    pub(crate) fn next_at(&mut self) -> Option<(usize, &'a [u8])> {
+        while !self.rest.is_empty() {
+            let cut = comma(self.rest);
+            let (raw, rest) = self.rest.split_at_checked(cut).unwrap_or((self.rest, &[]));
+            let lead = raw
+                .iter()
+                .take_while(|octet| super::parse::is_space(**octet))
+                .count();
+            let at = self.at + lead;
+            self.rest = rest.get(1..).unwrap_or_default();
+            self.at += cut + 1;
+            let value = trim(raw);
+            if !value.is_empty() {
+                return Some((at, value));
+            }
+        }
+        None
     }
 }
 
@@ -67,16 +91,7 @@ impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        while !self.rest.is_empty() {
-            let cut = comma(self.rest);
-            let (value, rest) = self.rest.split_at_checked(cut).unwrap_or((self.rest, &[]));
-            self.rest = rest.get(1..).unwrap_or_default();
-            let value = trim(value);
-            if !value.is_empty() {
-                return Some(value);
-            }
-        }
-        None
+        self.next_at().map(|(_, value)| value)
     }
 }
 

@@ -1,3 +1,13 @@
 //! Authentication exchanges as values: challenge, answer, verdict.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
+pub mod digest;
 pub mod ntlm;

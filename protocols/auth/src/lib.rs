@@ -11,3 +11,4 @@
 
 pub mod digest;
 pub mod ntlm;
+pub mod spnego;

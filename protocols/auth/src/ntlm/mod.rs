@@ -21,11 +21,13 @@
 
 mod crypto;
 mod message;
+mod session;
 #[cfg(test)]
 mod tests;
 
 pub use crypto::nt_hash;
 pub use message::{Flags, Identity};
+pub use session::{Session, Side};
 
 use message::{Authenticate, Negotiate, target_info};
 use subtle::ConstantTimeEq;

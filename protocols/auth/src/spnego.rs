@@ -270,7 +270,7 @@ mod tests {
             let answer = answer(
                 State::Incomplete,
                 Some(Mechanism::Ntlm),
-                Some(token),
+                Some(&token),
                 Some(&[4]),
             );
             let read = parse(&answer);

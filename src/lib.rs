@@ -3,3 +3,4 @@
 pub mod core;
 pub mod front;
 pub mod hub;
+pub mod storage;

@@ -36,7 +36,7 @@ impl Default for Settings {
             loads: 32,
             commit_wait: Duration::from_millis(5),
             commit_rows: 1_000,
-            idle: Duration::from_secs(300),
+            idle: Duration::from_mins(5),
             trace_messages: 20_000,
         }
     }

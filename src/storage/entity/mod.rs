@@ -1,0 +1,68 @@
+//! One file per entity: its table, how a record becomes a row and a row a record again.
+
+pub(super) mod access;
+pub(super) mod account;
+pub(super) mod kept;
+pub(super) mod point;
+pub(super) mod property;
+pub(super) mod publication;
+pub(super) mod table;
+pub(super) mod watch;
+mod words;
+
+use crate::core::id::PersonId;
+use crate::core::port::{PersonRecords, StoreError};
+use std::collections::BTreeMap;
+use table::Source;
+
+/// Tables that hold a person's records, all with a `person` column.
+pub(super) const OF_PERSON: [&table::Table; 6] = [
+    &point::TABLE,
+    &publication::TABLE,
+    &watch::TABLE,
+    &kept::TABLE,
+    &property::TABLE,
+    &access::TABLE,
+];
+
+/// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
+pub(super) fn collect(
+    table: usize,
+    rows: &[impl Source],
+    people: &mut BTreeMap<PersonId, PersonRecords>,
+) -> Result<(), StoreError> {
+    for row in rows {
+        match table {
+            0 => {
+                let record = point::read(row)?;
+                people.entry(record.person).or_default().points.push(record);
+            }
+            1 => {
+                let record = publication::read(row)?;
+                let of = people.entry(record.person).or_default();
+                of.publications.push(record);
+            }
+            2 => {
+                let record = watch::read(row)?;
+                people
+                    .entry(record.person)
+                    .or_default()
+                    .watches
+                    .push(record);
+            }
+            3 => {
+                let record = kept::read(row)?;
+                people.entry(record.person).or_default().kept.push(record);
+            }
+            4 => {
+                let (person, property) = property::read(row)?;
+                people.entry(person).or_default().properties.push(property);
+            }
+            _ => {
+                let (person, list) = access::read(row)?;
+                people.entry(person).or_default().access = Some(list);
+            }
+        }
+    }
+    Ok(())
+}

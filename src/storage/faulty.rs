@@ -1,0 +1,117 @@
+//! Fault points for tests: a storage whose commits fail, halt or are written down on demand.
+
+use crate::core::id::PersonId;
+use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Wraps a storage.
+#[derive(Debug)]
+pub struct Faulty<S> {
+    inner: S,
+    commits: AtomicU64,
+    fail_at: AtomicU64,
+    fail_all: AtomicBool,
+    open: watch::Sender<bool>,
+    journal: Mutex<Vec<Vec<Write>>>,
+}
+
+impl<S: Store> Faulty<S> {
+    /// Without faults for now.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            commits: AtomicU64::new(0),
+            fail_at: AtomicU64::new(0),
+            fail_all: AtomicBool::new(false),
+            open: watch::Sender::new(true),
+            journal: Mutex::default(),
+        }
+    }
+
+    /// The `n`-th commit from now (1 = the next) fails, nothing of it is stored.
+    pub fn fail_commit(&self, n: u64) {
+        let at = self.commits.load(Ordering::SeqCst) + n;
+        self.fail_at.store(at, Ordering::SeqCst);
+    }
+
+    /// From now on everything fails (`true`), or works again.
+    pub fn fail_all(&self, fail: bool) {
+        self.fail_all.store(fail, Ordering::SeqCst);
+    }
+
+    /// Commits wait from now on until [`Self::resume`].
+    pub fn pause(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// Lets waiting commits go on.
+    pub fn resume(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Commits that were asked for, failed ones among them.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// The batches that were committed, in order.
+    pub fn journal(&self) -> Vec<Vec<Write>> {
+        self.journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What is wrapped.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.fail_all.load(Ordering::SeqCst) {
+            return Err(StoreError::Fault);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Store for Faulty<S> {
+    async fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut open = self.open.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = open.wait_for(|open| *open).await;
+        self.check()?;
+        if number == self.fail_at.load(Ordering::SeqCst) {
+            return Err(StoreError::Fault);
+        }
+        self.inner.commit(batch.clone()).await?;
+        self.journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(batch);
+        Ok(())
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.check()?;
+        self.inner.accounts().await
+    }
+
+    async fn person(&self, person: PersonId) -> Result<PersonRecords, StoreError> {
+        self.check()?;
+        self.inner.person(person).await
+    }
+
+    async fn live(&self) -> Result<Vec<(PersonId, PersonRecords)>, StoreError> {
+        self.check()?;
+        self.inner.live().await
+    }
+
+    async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
+        self.check()?;
+        self.inner.reserve(count).await
+    }
+}

@@ -1,6 +1,8 @@
 //! Tristack: RVP and SIP/SIMPLE over one presence and instant-messaging core.
 
+pub mod config;
 pub mod core;
 pub mod front;
 pub mod hub;
+pub mod net;
 pub mod storage;

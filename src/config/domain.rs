@@ -1,0 +1,80 @@
+//! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
+
+use super::reader::Reader;
+use super::value::words;
+
+words! {
+    /// Which devices of a person get a message.
+    Delivery {
+        /// Every device, each once.
+        All = "all",
+    }
+}
+
+words! {
+    /// What becomes of a text to somebody who is not signed in.
+    Offline {
+        /// The sender is told.
+        Refuse = "refuse",
+    }
+}
+
+words! {
+    /// Whether conversations are archived.
+    Archive {
+        /// No.
+        Off = "off",
+    }
+}
+
+words! {
+    /// Whether people are asked before somebody may watch them.
+    Consent {
+        /// Local people may.
+        Allow = "allow",
+    }
+}
+
+/// `[domain."..."]`; `None` = the global setting or default.
+#[derive(Clone, Debug, Default)]
+pub struct Domain {
+    /// Which devices get a message.
+    pub delivery: Option<Delivery>,
+    /// Texts to somebody who is not signed in.
+    pub offline: Option<Offline>,
+    /// Archive of conversations.
+    pub archive: Option<Archive>,
+    /// Consent before watching.
+    pub consent: Option<Consent>,
+    /// Digest realm instead of the domain name.
+    pub realm: Option<String>,
+    /// Tell a blocked sender that it is blocked.
+    pub visible_block: Option<bool>,
+}
+
+impl Domain {
+    /// `delivery`, `offline`, `archive` and `consent` have one value each as yet: any other is
+    /// refused instead of being accepted without effect.
+    pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
+        let realm = r.option::<String>("realm");
+        if let Some(text) = &realm
+            && (text.is_empty()
+                || text
+                    .chars()
+                    .any(|c| c.is_control() || c == '"' || c == '\\'))
+        {
+            r.refuse(
+                "realm",
+                "must be a text without quotes, backslashes and control characters",
+            );
+        }
+        Self {
+            delivery: r.option("delivery"),
+            offline: r.option("offline"),
+            archive: r.option("archive"),
+            consent: r.option("consent"),
+            realm,
+            visible_block: r.option("visible_block"),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `[limits]`: everything that bounds a queue, a size, a count or a wait (`decisions.md` 30).
+
+use super::reader::Reader;
+use super::value::Octets;
+use std::time::Duration;
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $key:ident : $kind:ident = $default:expr),+ $(,)?) => {
+        /// `[limits]`
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits { $($(#[$doc])* pub $key: limits!(@type $kind)),+ }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($key: $default),+ }
+            }
+        }
+
+        impl Limits {
+            pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
+                let limits = Self { $($key: limits!(@read $kind r, stringify!($key), $default)),+ };
+                $(limits!(@check $kind r, stringify!($key), limits.$key);)+
+                limits
+            }
+        }
+    };
+    (@type count) => { usize };
+    (@type octets) => { usize };
+    (@type span) => { Duration };
+    (@type flag) => { bool };
+    (@read count $r:ident, $key:expr, $default:expr) => { $r.get($key, $default) };
+    (@read octets $r:ident, $key:expr, $default:expr) => { $r.get($key, Octets($default)).0 };
+    (@read span $r:ident, $key:expr, $default:expr) => { $r.get($key, $default) };
+    (@read flag $r:ident, $key:expr, $default:expr) => { $r.get($key, $default) };
+    (@check flag $r:ident, $key:expr, $value:expr) => { let _ = $value; };
+    (@check span $r:ident, $key:expr, $value:expr) => {
+        if $value.is_zero() {
+            $r.refuse($key, "must be more than 0");
+        }
+    };
+    (@check $kind:ident $r:ident, $key:expr, $value:expr) => {
+        if $value == 0 {
+            $r.refuse($key, "must be at least 1");
+        }
+    };
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+limits! {
+    /// Open connections of one address (a /64 in IPv6).
+    connections_per_address: count = 256,
+    /// Open connections of all listeners together.
+    connections: count = 65_536,
+    /// Whether per-source limits apply to loopback, too.
+    loopback: flag = false,
+    /// Body of one request.
+    body: octets = 64 * 1024,
+    /// Head of one HTTP request, or header section of one SIP message.
+    head: octets = 32 * 1024,
+    /// Header fields of one HTTP request.
+    headers: count = 64,
+    /// Header fields of one SIP message.
+    sip_headers: count = 256,
+    /// Time for the head of a request to arrive.
+    head_timeout: span = secs(10),
+    /// Time for the body of a request to arrive.
+    body_timeout: span = secs(30),
+    /// Idle HTTP connections are closed after this.
+    idle_timeout: span = secs(300),
+    /// Connect to a callback.
+    callback_connect: span = secs(3),
+    /// Answer of a callback.
+    callback_answer: span = secs(4),
+    /// Messages waiting for one inbox.
+    inbox_queue: count = 256,
+    /// Octets waiting for one inbox.
+    inbox_octets: octets = 4 << 20,
+    /// Commands waiting for one shard.
+    shard_queue: count = 4096,
+    /// Requests of one person or source under way at once.
+    requests_per_source: count = 256,
+    /// SIP bindings of one person.
+    bindings: count = 32,
+    /// Points of one person over all stacks.
+    points: count = 64,
+    /// Watches on, or by, one person.
+    watches: count = 1000,
+    /// Publications of one person.
+    publications: count = 64,
+    /// Properties of one person.
+    properties: count = 256,
+    /// Octets of one property.
+    property_octets: octets = 64 * 1024,
+    /// Entries of one access list.
+    access_entries: count = 1000,
+    /// Kept messages of one person.
+    kept: count = 1000,
+    /// Longest lease granted.
+    lease_max: span = secs(3600),
+    /// Shortest lease granted.
+    lease_min: span = secs(60),
+    /// After this the sender of an undelivered text is answered and the text kept.
+    answer: span = secs(4),
+    /// How long a kept text is tried on.
+    keep: span = secs(60),
+    /// Presence changes within this span merge.
+    coalesce: span = Duration::from_millis(250),
+    /// Grace after the loss of a connection before its point goes.
+    grace: span = secs(15),
+    /// How long stream bindings may stay suspended after a restart.
+    suspended: span = secs(120),
+    /// A conversation without a protocol id ends after this idle span.
+    conversation_idle: span = secs(600),
+    /// Concurrent SIP transactions.
+    transactions: count = 100_000,
+    /// UDP socket buffers asked for.
+    udp_buffer: octets = 4 << 20,
+    /// Messages whose trace is remembered.
+    trace_messages: count = 10_000,
+    /// Life of a Digest nonce.
+    nonce: span = secs(24 * 3600),
+    /// Time for everything to end after the first SIGTERM.
+    drain: span = secs(10),
+}

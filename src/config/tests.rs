@@ -1,0 +1,197 @@
+//! What operators rely on: defaults, origins, faults with places.
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::from_text(text, Some(Path::new("tristack.toml")), BTreeMap::new())
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match parse(text) {
+        Err(ConfigError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
+        other => panic!("accepted: {other:?}"),
+    }
+}
+
+#[test]
+fn nothing_at_all_gives_the_printed_defaults() {
+    let config = parse("").expect("defaults");
+    assert_eq!(config.server.data_dir, Path::new("tristack-data"));
+    assert_eq!(config.server.domains, ["example.com"]);
+    assert_eq!(
+        config.rvp.listen,
+        ["127.0.0.1:80".parse().expect("address")]
+    );
+    assert_eq!(
+        config.rvp.hosts,
+        ["im.example.com", "localhost", "127.0.0.1"]
+    );
+    assert_eq!(config.sip.udp, ["127.0.0.1:5060".parse().expect("address")]);
+    assert_eq!(config.sip.tcp, config.sip.udp);
+    assert_eq!(config.sip.udp_max, 16_384);
+    assert_eq!(
+        config.admin.listen,
+        "127.0.0.1:8090".parse().expect("address")
+    );
+    assert_eq!(config.storage.url, "sqlite:tristack-data/tristack.db");
+    assert_eq!(
+        (config.log.format, config.log.level.as_str()),
+        (Format::Text, "info")
+    );
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.realm("example.com"), "example.com");
+    assert!(config.settings.iter().all(|s| s.origin == Origin::Default));
+}
+
+#[test]
+fn every_value_remembers_where_it_came_from() {
+    let text = "[rvp]\nhosts = [\"im.a.example\"]\n[server]\ndomains = [\"A.example\"]\n";
+    let environment = environment(&[
+        ("TRISTACK_RVP_LISTEN", "127.0.0.1:0, [::1]:0"),
+        ("TRISTACK_TEST_REQUIRE_PEERS", "1"),
+        ("TRISTACK_DOMAIN_A_EXAMPLE_REALM", "Old Realm"),
+        ("HOME", "/nowhere"),
+    ]);
+    let config =
+        Config::from_text(text, Some(Path::new("etc/t.toml")), environment).expect("sound");
+    let origin = |section: &str, key: &str| {
+        let found = config
+            .settings
+            .iter()
+            .find(|s| s.section == section && s.key == key);
+        found.map(|s| s.origin.clone())
+    };
+    assert_eq!(origin("rvp", "hosts"), Some(Origin::File { line: 2 }));
+    let variable = Origin::Environment("TRISTACK_RVP_LISTEN".into());
+    assert_eq!(origin("rvp", "listen"), Some(variable));
+    assert_eq!(origin("sip", "udp"), Some(Origin::Default));
+    assert_eq!(config.rvp.listen.len(), 2);
+    assert_eq!(config.realm("a.example"), "Old Realm");
+    assert_eq!(config.server.data_dir, Path::new("etc/tristack-data"));
+    assert_eq!(config.storage.url, "sqlite:etc/tristack-data/tristack.db");
+}
+
+#[test]
+fn faults_name_place_and_nearest_key() {
+    let found = faults(
+        "[rvp]\nlisten = [\"127.0.0.1:80\"]\n  listne = 1\n[sipp]\n[log]\nformat = \"xml\"\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "tristack.toml:3:3: unknown key `listne` in [rvp]; did you mean `listen`?",
+            "tristack.toml:6:10: log `format`: expected \"text\" or \"json\", found \"xml\"",
+            "tristack.toml:4:2: unknown section or key `sipp`; did you mean [sip]?",
+        ]
+    );
+    for (text, part) in [
+        (
+            "[server]\ndata_dir = 3",
+            "tristack.toml:2:12: server `data_dir`: expected a text, found integer",
+        ),
+        ("[server]\ndomains = []", "at least one domain"),
+        ("[server]\ndomains = [\"bad domain\"]", "not a domain name"),
+        ("[server\n", "tristack.toml:1:"),
+        ("server = 1", "write [server] on a line of its own"),
+        ("[sip]\nudp = \"here\"", "an address and port like"),
+        ("[sip]\nudp_max = 70000", "between 1300 and 65000"),
+        ("[limits]\nbody = 0", "at least 1"),
+        ("[limits]\nbody = -1", "negative or too large"),
+        ("[limits]\nanswer = \"0s\"", "more than 0"),
+        ("[storage]\nurl = \"mysql://x\"", "sqlite: or postgres://"),
+        ("[log]\nlevel = \"loud\"", "use error, warn"),
+        (
+            "[domain.\"other.example\"]\nrealm = \"x\"",
+            "one of [server] domains",
+        ),
+        (
+            "[domain.\"example.com\"]\narchive = \"on\"",
+            "expected \"off\"",
+        ),
+        (
+            "[rvp.host_domains]\n\"im.b\" = \"b.example\"",
+            "not one of [server] domains",
+        ),
+    ] {
+        let found = faults(text);
+        assert!(
+            found.iter().any(|fault| fault.contains(part)),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn unknown_variables_are_faults_too() {
+    let environment = environment(&[("TRISTACK_RVP_LISTNE", "x")]);
+    let error = Config::from_text("", None, environment).expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "TRISTACK_RVP_LISTNE: this environment variable names no setting; did you mean TRISTACK_RVP_LISTEN?"
+    );
+}
+
+#[test]
+fn hosts_stand_for_domains_whatever_port_and_case() {
+    let config = parse(
+        "[server]\ndomains = [\"a.example\", \"b.example\"]\n\
+         [rvp.host_domains]\n\"IM.B.example\" = \"b.example\"\n[rvp.netbios]\ncorp = \"b.example\"\n",
+    )
+    .expect("sound");
+    for (host, domain) in [
+        ("im.a.example", Some("a.example")),
+        ("IM.a.Example:8080", Some("a.example")),
+        ("im.b.example:80", Some("b.example")),
+        ("127.0.0.1:1", Some("a.example")),
+        ("im.c.example", None),
+        ("", None),
+    ] {
+        assert_eq!(
+            config.rvp.domain_of_host(host, "a.example"),
+            domain,
+            "{host}"
+        );
+    }
+    assert_eq!(
+        config.rvp.netbios.get("CORP").map(String::as_str),
+        Some("b.example")
+    );
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    let text = "[storage]\nurl = \"postgres://me:s3c@ret@db.example/t?sslmode=disable\"\n";
+    let config = parse(text).expect("sound");
+    assert_eq!(
+        config.storage.shown(),
+        "postgres://me:***@db.example/t?sslmode=disable"
+    );
+    assert!(!format!("{config:?}").contains("s3c"));
+    assert!(config.storage.url.contains("s3c@ret"));
+}
+
+/// Any text either gives a configuration or faults; nothing panics.
+#[test]
+fn any_file_is_answered() {
+    bolero::check!().for_each(|octets: &[u8]| {
+        if let Ok(text) = std::str::from_utf8(octets) {
+            let _ = parse(text);
+        }
+    });
+    for seed in [
+        "[limits]\nbody = 0x7fff_ffff_ffff_ffff_ff",
+        "[rvp]\nlisten = [[]]",
+        "[domain]\nx=1",
+        "[[rvp]]",
+        "rvp.listen.x = 1",
+    ] {
+        assert!(parse(seed).is_err(), "{seed}");
+    }
+}

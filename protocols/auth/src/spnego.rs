@@ -275,7 +275,7 @@ mod tests {
             );
             let read = parse(&answer);
             let expected = Continue {
-                token: Some(token.to_vec()),
+                token: Some(token),
                 integrity: Some(vec![4]),
             };
             assert_eq!(read, Ok(Token::Continue(expected)));

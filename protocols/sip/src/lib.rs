@@ -39,6 +39,7 @@ mod scan;
 pub mod status;
 pub mod subscription;
 pub mod transaction;
+pub mod ua;
 pub mod verdict;
 mod write;
 

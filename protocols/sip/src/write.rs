@@ -4,6 +4,9 @@ use std::fmt::Display;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::raw::{HeaderId, RawMessage};
+use crate::scan::tag;
+
 /// A request in the making. Values are ours or were taken from parsed messages; line ends inside
 /// them become spaces, so nothing can add a header.
 #[derive(Debug)]
@@ -16,6 +19,26 @@ impl Head {
         head.0.put_u8(b' ');
         head.safe(uri.as_bytes());
         head.0.put_slice(b" SIP/2.0\r\n");
+        head
+    }
+
+    /// A response to a request (RFC 3261 8.2.6.2): Via, From, To with our tag, Call-ID, CSeq.
+    pub(crate) fn answer(request: &RawMessage, status: u16, reason: &str, local_tag: &str) -> Self {
+        let mut head = Self(BytesMut::with_capacity(512));
+        head.safe(format!("SIP/2.0 {status} {reason}").as_bytes());
+        head.0.put_slice(b"\r\n");
+        for via in request.all(HeaderId::Via) {
+            head.raw("Via", via);
+        }
+        head.raw("From", request.first(HeaderId::From).unwrap_or_default());
+        let to = request.first(HeaderId::To).unwrap_or_default();
+        if tag(to).is_some() {
+            head.raw("To", to);
+        } else {
+            head.raw("To", &[to, b";tag=", local_tag.as_bytes()].concat());
+        }
+        head.raw("Call-ID", request.first(HeaderId::CallId).unwrap_or_default())
+            .raw("CSeq", request.first(HeaderId::CSeq).unwrap_or_default());
         head
     }
 

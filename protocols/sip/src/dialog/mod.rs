@@ -130,12 +130,19 @@ impl Dialog {
         Ok(())
     }
 
+    /// The Request-URI of our next request (12.2.1.1).
+    pub fn request_uri(&self) -> &str {
+        match self.routes.first() {
+            Some(route) if !is_loose(route) => uri_text(route),
+            _ => &self.target,
+        }
+    }
+
     /// Starts our next request in the dialog (12.2.1.1), with all headers but those of the method.
     pub(crate) fn request(&mut self, method: &str, stamp: Stamp<'_>) -> Head {
         self.local_cseq = self.local_cseq.saturating_add(1);
         let strict = self.routes.first().filter(|route| !is_loose(route));
-        let first = strict.map_or(&*self.target, |route| uri_text(route));
-        let mut head = Head::request(method, first);
+        let mut head = Head::request(method, self.request_uri());
         head.header(
             "Via",
             format_args!("{};branch={};rport", stamp.via, stamp.branch),

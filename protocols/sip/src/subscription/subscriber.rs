@@ -57,6 +57,7 @@ pub struct Subscriber {
     asked: u32,
     expires_at: Millis,
     refresh_at: Millis,
+    grants: u32,
 }
 
 impl Subscriber {
@@ -83,12 +84,25 @@ impl Subscriber {
             asked: 3_600,
             expires_at: Millis::MAX,
             refresh_at: Millis::MAX,
+            grants: 0,
         }
     }
 
     /// Whom it watches.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// The Request-URI of the next SUBSCRIBE, for its Digest.
+    pub fn request_uri(&self) -> &str {
+        self.dialog
+            .as_ref()
+            .map_or(&self.target, |dialog| dialog.request_uri())
+    }
+
+    /// How often it was granted so far.
+    pub fn refresh_count(&self) -> u32 {
+        self.grants
     }
 
     /// When to send [`Subscriber::subscribe`] again.
@@ -147,6 +161,7 @@ impl Subscriber {
                 if self.dialog.is_none() {
                     self.dialog = Dialog::accepted(response).ok();
                 }
+                self.grants = self.grants.saturating_add(1);
                 self.granted(now, expires_of(response).unwrap_or(self.asked));
                 Next::Wait
             }

@@ -37,8 +37,11 @@ impl Head {
         } else {
             head.raw("To", &[to, b";tag=", local_tag.as_bytes()].concat());
         }
-        head.raw("Call-ID", request.first(HeaderId::CallId).unwrap_or_default())
-            .raw("CSeq", request.first(HeaderId::CSeq).unwrap_or_default());
+        head.raw(
+            "Call-ID",
+            request.first(HeaderId::CallId).unwrap_or_default(),
+        )
+        .raw("CSeq", request.first(HeaderId::CSeq).unwrap_or_default());
         head
     }
 

@@ -99,7 +99,13 @@ impl Ua {
             expires: account.expires,
             account,
             link,
-            engine: Engine::new(Settings { capacity: 4_096, ..Settings::default() }, secret),
+            engine: Engine::new(
+                Settings {
+                    capacity: 4_096,
+                    ..Settings::default()
+                },
+                secret,
+            ),
             random: Box::new(random),
             events: VecDeque::new(),
             tag: String::new(),
@@ -133,7 +139,8 @@ impl Ua {
             }
             Input::Closed => {
                 let flow = self.link.flow.id;
-                self.engine.handle(now, transaction::Input::FlowClosed { flow });
+                self.engine
+                    .handle(now, transaction::Input::FlowClosed { flow });
                 self.events.push_back(Event::Disconnected);
             }
             Input::Tick => {
@@ -242,7 +249,14 @@ impl Ua {
         }
     }
 
-    pub(super) fn start(&mut self, now: Millis, id: RequestId, method: &str, branch: &str, bytes: Bytes) {
+    pub(super) fn start(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        method: &str,
+        branch: &str,
+        bytes: Bytes,
+    ) {
         let flow = self.link.flow;
         self.engine.start(
             now,

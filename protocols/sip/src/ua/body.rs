@@ -59,7 +59,10 @@ pub struct Status {
 impl Status {
     /// Open, nothing special.
     pub fn online() -> Self {
-        Self { open: true, ..Self::default() }
+        Self {
+            open: true,
+            ..Self::default()
+        }
     }
 
     /// Closed.
@@ -69,7 +72,11 @@ impl Status {
 
     /// Open, with an activity.
     pub fn doing(activity: Activity) -> Self {
-        Self { open: true, activity: Some(activity), note: None }
+        Self {
+            open: true,
+            activity: Some(activity),
+            note: None,
+        }
     }
 
     /// The document for an entity (`sip:...`).
@@ -117,7 +124,9 @@ impl Status {
                     found.note = Some(note).filter(|note| !note.is_empty());
                 }
                 _ => {
-                    if let Some(activity) = Activity::parse(local).filter(|_| element.elements().count() == 0) {
+                    if let Some(activity) =
+                        Activity::parse(local).filter(|_| element.elements().count() == 0)
+                    {
                         let rank = |a: Activity| Activity::TOKENS.iter().position(|(t, _)| *t == a);
                         if found.activity.is_none_or(|now| rank(activity) < rank(now)) {
                             found.activity = Some(activity);
@@ -157,7 +166,9 @@ pub(super) fn composing(active: bool) -> String {
 /// Whether an isComposing document says active.
 pub(super) fn is_composing(body: &[u8]) -> Option<bool> {
     let root = xml::parse(body, &xml::Limits::with_bytes(8 * 1024)).ok()?;
-    let state = root.elements().find(|child| child.name.local() == "state")?;
+    let state = root
+        .elements()
+        .find(|child| child.name.local() == "state")?;
     Some(state.trimmed() == "active")
 }
 
@@ -185,9 +196,15 @@ mod tests {
             Status::online(),
             Status::offline(),
             Status::doing(Activity::Busy),
-            Status { note: Some("<a & \"b\">".to_owned()), ..Status::doing(Activity::Meal) },
+            Status {
+                note: Some("<a & \"b\">".to_owned()),
+                ..Status::doing(Activity::Meal)
+            },
         ] {
-            assert_eq!(Status::from_pidf(status.to_pidf("sip:a@h").as_bytes()), Some(status));
+            assert_eq!(
+                Status::from_pidf(status.to_pidf("sip:a@h").as_bytes()),
+                Some(status)
+            );
         }
         assert_eq!(Status::from_pidf(b"<x/>"), None);
         assert_eq!(Status::from_pidf(b"not xml"), None);
@@ -197,7 +214,10 @@ mod tests {
     fn the_strongest_activity_is_shown() {
         let text = Status::doing(Activity::Away).to_pidf("sip:a@h");
         let both = text.replace("<rpid:away/>", "<rpid:away/><rpid:busy/>");
-        assert_eq!(Status::from_pidf(both.as_bytes()).unwrap().activity, Some(Activity::Busy));
+        assert_eq!(
+            Status::from_pidf(both.as_bytes()).unwrap().activity,
+            Some(Activity::Busy)
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Requests of others: texts, typing, notifications, OPTIONS.
 
+use super::Event;
 use super::agent::Ua;
 use super::body::{COMPOSING, PIDF, Status, TEXT, is_composing};
 use super::outgoing::bare;
-use super::Event;
 use crate::flow::Millis;
 use crate::raw::{HeaderId, RawMessage};
 use crate::scan::text;
@@ -40,8 +40,14 @@ impl Ua {
 
     fn message_came(&mut self, now: Millis, tx: TxId, request: &RawMessage) {
         let from = bare(request.first(HeaderId::From).unwrap_or_default());
-        let kind = request.first(HeaderId::ContentType).unwrap_or(TEXT.as_bytes());
-        let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let kind = request
+            .first(HeaderId::ContentType)
+            .unwrap_or(TEXT.as_bytes());
+        let kind = kind
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         let event = if kind.eq_ignore_ascii_case(TEXT.as_bytes()) {
             let text = text(request.body());
             Some(Event::Text { from, text })
@@ -58,7 +64,10 @@ impl Ua {
     }
 
     fn notify_came(&mut self, now: Millis, tx: TxId, request: &RawMessage) {
-        let found = self.watches.iter_mut().find(|(_, watch)| watch.holds(request));
+        let found = self
+            .watches
+            .iter_mut()
+            .find(|(_, watch)| watch.holds(request));
         let Some((who, watch)) = found.map(|(who, watch)| (who.clone(), watch)) else {
             return self.answer(now, tx, request, 481, "Subscription does not exist");
         };
@@ -102,6 +111,8 @@ impl Ua {
         }
         let bytes = head.body(None);
         // Only a transaction that has ended refuses; then nobody waits for this.
-        let _ = self.engine.respond(now, tx, status, bytes, Retention::Transaction);
+        let _ = self
+            .engine
+            .respond(now, tx, status, bytes, Retention::Transaction);
     }
 }

@@ -80,7 +80,11 @@ impl Ua {
         let (purpose, expires, body) = match &self.status {
             Some(status) => {
                 let document = status.to_pidf(&self.uri());
-                (Purpose::Publish, self.account.expires, Some((PIDF, Bytes::from(document))))
+                (
+                    Purpose::Publish,
+                    self.account.expires,
+                    Some((PIDF, Bytes::from(document))),
+                )
             }
             None => (Purpose::Unpublish, 0, None),
         };
@@ -152,7 +156,10 @@ impl Ua {
         // A 401 to SUBSCRIBE is answered by `origin`, which has a challenge from REGISTER too.
         let signed = match self.proxy.again(&ask) {
             Some(value) => Some(("Proxy-Authorization", value)),
-            None => self.origin.again(&ask).map(|value| ("Authorization", value)),
+            None => self
+                .origin
+                .again(&ask)
+                .map(|value| ("Authorization", value)),
         };
         let stamp = Stamp {
             via: &via,
@@ -241,7 +248,13 @@ impl Ua {
     }
 
     /// Sends a request under an id; signed with the answer given, else with what is known already.
-    fn send_as(&mut self, now: Millis, id: RequestId, draft: Draft, signed: Option<(&'static str, String)>) {
+    fn send_as(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        draft: Draft,
+        signed: Option<(&'static str, String)>,
+    ) {
         let (branch, cnonce) = (self.branch(), self.word());
         let body = draft.body.as_ref().map_or(&b""[..], |(_, octets)| octets);
         let ask = Ask {
@@ -251,9 +264,15 @@ impl Ua {
             cnonce: &cnonce,
         };
         let signed = signed.or_else(|| match draft.method {
-            "REGISTER" => self.origin.again(&ask).map(|value| ("Authorization", value)),
+            "REGISTER" => self
+                .origin
+                .again(&ask)
+                .map(|value| ("Authorization", value)),
             "OPTIONS" => None,
-            _ => self.proxy.again(&ask).map(|value| ("Proxy-Authorization", value)),
+            _ => self
+                .proxy
+                .again(&ask)
+                .map(|value| ("Proxy-Authorization", value)),
         });
         let mut head = Head::request(draft.method, &draft.uri);
         head.header("Via", format_args!("{};branch={branch};rport", self.via()))
@@ -269,7 +288,12 @@ impl Ua {
             head.header(name, value);
         }
         head.header("User-Agent", &self.account.user_agent);
-        let bytes = head.body(draft.body.as_ref().map(|(kind, octets)| (*kind, &octets[..])));
+        let bytes = head.body(
+            draft
+                .body
+                .as_ref()
+                .map(|(kind, octets)| (*kind, &octets[..])),
+        );
         let method = draft.method;
         self.pending.insert(id, draft);
         self.start(now, id, method, &branch, bytes);
@@ -312,7 +336,7 @@ impl Ua {
         }
         match status {
             200..300 => self.succeeded(now, id, status, &draft, response),
-            _ => self.refused(now, id, status, draft, response),
+            _ => self.refused(now, id, status, &draft, response),
         }
     }
 
@@ -423,7 +447,14 @@ impl Ua {
             .unwrap_or(self.expires)
     }
 
-    fn refused(&mut self, now: Millis, id: RequestId, status: u16, draft: Draft, response: &RawMessage) {
+    fn refused(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        status: u16,
+        draft: &Draft,
+        response: &RawMessage,
+    ) {
         let min = response.first(HeaderId::MinExpires).and_then(seconds);
         match (&draft.purpose, status) {
             (Purpose::Publish, 412) => {
@@ -437,7 +468,7 @@ impl Ua {
             }
             _ => {
                 let reason = text(response.reason().unwrap_or_default());
-                self.failed(now, id, &draft, status, reason);
+                self.failed(now, id, draft, status, reason);
             }
         }
     }
@@ -494,7 +525,9 @@ impl Ua {
                 self.send_watch(now, who.to_owned());
             }
             // The last NOTIFY, which follows, says the end.
-            Next::Over if matches!(draft.purpose, Purpose::Unwatch(_)) && response.status() == Some(200) => {}
+            Next::Over
+                if matches!(draft.purpose, Purpose::Unwatch(_))
+                    && response.status() == Some(200) => {}
             Next::Challenge | Next::Over => {
                 let status = response.status().unwrap_or_default();
                 let reason = text(response.reason().unwrap_or_default());

@@ -9,3 +9,4 @@ pub const RVP: Stack = Stack::named("rvp");
 pub const SIP: Stack = Stack::named("sip");
 
 pub mod rvp;
+pub mod sip;

@@ -1,0 +1,323 @@
+//! Connections: one small task each, no buffer while idle.
+
+use super::{Bounds, Flow, Inbound, SendError, Sockets};
+use bytes::{Buf, Bytes};
+use sip::raw::{StreamEvent, StreamFramer};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Messages gathered into one write.
+const GATHER: usize = 16;
+/// Between two messages to a client that reads one per wake-up.
+const PACE: Duration = Duration::from_millis(10);
+/// To write what is queued when the connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What others may do with a connection.
+pub(super) struct Connection {
+    pub(super) flow: Flow,
+    out: Mutex<Out>,
+}
+
+#[derive(Default)]
+struct Out {
+    queue: VecDeque<Bytes>,
+    octets: usize,
+    held: bool,
+    paced: bool,
+    closing: bool,
+    gone: bool,
+    waker: Option<Waker>,
+}
+
+impl Connection {
+    pub(super) fn new(flow: Flow) -> Self {
+        Self {
+            flow,
+            out: Mutex::default(),
+        }
+    }
+
+    pub(super) fn send(&self, octets: Bytes, bounds: &Bounds) -> Result<(), SendError> {
+        let mut out = self.lock();
+        if out.gone || out.closing {
+            return Err(SendError::Gone);
+        }
+        if out.queue.len() >= bounds.queue || out.octets + octets.len() > bounds.queue_octets {
+            // A receiver that slow is as good as gone; its client comes back and starts afresh.
+            tracing::info!(peer = %self.flow.peer, waiting = out.queue.len(), "SIP connection too slow: closed");
+            out.gone = true;
+            out.wake();
+            return Err(SendError::Full);
+        }
+        out.octets += octets.len();
+        out.queue.push_back(octets);
+        out.wake();
+        Ok(())
+    }
+
+    pub(super) fn hold(&self) {
+        self.lock().held = true;
+    }
+
+    pub(super) fn pace(&self) {
+        self.lock().paced = true;
+    }
+
+    pub(super) fn close(&self) {
+        let mut out = self.lock();
+        out.closing = true;
+        out.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Out {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Drops what was written.
+    fn written(&mut self, mut count: usize) -> bool {
+        self.octets = self.octets.saturating_sub(count);
+        let mut message_ended = false;
+        while count > 0 {
+            let Some(front) = self.queue.front_mut() else {
+                break;
+            };
+            if front.len() > count {
+                front.advance(count);
+                break;
+            }
+            count -= front.len();
+            self.queue.pop_front();
+            message_ended = true;
+        }
+        if self.queue.is_empty() {
+            // Hold no memory while idle.
+            self.queue = VecDeque::new();
+        }
+        message_ended
+    }
+}
+
+/// What one turn of a connection brought.
+enum Turn {
+    /// Octets are in the framer.
+    Read,
+    /// A paced message went out; the next one waits.
+    Pause,
+    /// It has ended, or should.
+    End,
+}
+
+/// Opens a connection of ours and runs it.
+pub(super) async fn dial(sockets: Sockets, connection: Arc<Connection>) {
+    let (peer, span) = (connection.flow.peer, sockets.0.bounds.connect);
+    let opened = tokio::time::timeout(span, TcpStream::connect(peer)).await;
+    match opened {
+        Ok(Ok(stream)) => {
+            let _ = stream.set_nodelay(true);
+            converse(sockets, connection, stream).await;
+        }
+        other => {
+            let cause = other.map(|result| result.err().map(|error| error.to_string()));
+            tracing::debug!(%peer, ?cause, "SIP connection not established");
+            connection.lock().gone = true;
+            sockets.leave(connection.flow);
+        }
+    }
+}
+
+/// Runs a connection to its end.
+pub(super) async fn converse<S>(sockets: Sockets, connection: Arc<Connection>, mut stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let bounds = sockets.0.bounds;
+    let mut framer = StreamFramer::new(bounds.message);
+    let mut since = Instant::now();
+    loop {
+        let wait = patience(&connection, &framer, &bounds);
+        let turn = poll_fn(|cx| turn(cx, &mut stream, &mut framer, &connection));
+        let turn = tokio::select! {
+            () = sockets.0.tasks.stopped() => break,
+            turn = tokio::time::timeout_at(since + wait, turn) => turn,
+        };
+        match turn {
+            Ok(Turn::Read) => {
+                let was_pending = framer.pending() > 0;
+                events(&sockets, &connection, &mut framer);
+                // A message that trickles in has head_time from its first octet on.
+                if !was_pending || framer.pending() == 0 {
+                    since = Instant::now();
+                }
+            }
+            Ok(Turn::Pause) => tokio::time::sleep(PACE).await,
+            Ok(Turn::End) => break,
+            Err(_) if connection.lock().held && framer.pending() == 0 => since = Instant::now(),
+            Err(_) => {
+                tracing::debug!(peer = %connection.flow.peer, "SIP connection idle or too slow: closed");
+                break;
+            }
+        }
+    }
+    connection.lock().closing = true;
+    let _ = tokio::time::timeout(
+        LAST_WORDS,
+        poll_fn(|cx| finish(cx, &mut stream, &connection)),
+    )
+    .await;
+    connection.lock().gone = true;
+    sockets.leave(connection.flow);
+}
+
+fn patience(connection: &Connection, framer: &StreamFramer, bounds: &Bounds) -> Duration {
+    if framer.pending() > 0 && !framer.crlf_pending() {
+        return bounds.head_time;
+    }
+    if connection.lock().held {
+        bounds.idle.max(Duration::from_secs(3600))
+    } else {
+        bounds.idle
+    }
+}
+
+/// Passes on what the framer has.
+fn events(sockets: &Sockets, connection: &Connection, framer: &mut StreamFramer) {
+    while let Some(event) = framer.next() {
+        match event {
+            Ok(StreamEvent::Message(message)) => {
+                sockets.0.tell(Inbound::Message(connection.flow, message));
+            }
+            Ok(StreamEvent::Ping) => {
+                // RFC 5626 4.4.1: the answer to a double CRLF is a single one.
+                let _ = connection.send(Bytes::from_static(b"\r\n"), &sockets.0.bounds);
+            }
+            Ok(StreamEvent::Crlf) => {}
+            Err(refusal) => {
+                // Framing is lost. The taker answers, if it can, and closes; the framer drops
+                // whatever still comes.
+                sockets.0.tell(Inbound::Refused(connection.flow, refusal));
+                return;
+            }
+        }
+    }
+}
+
+/// Writes what is queued and reads what is there; ready as soon as there is something to do.
+fn turn<S: AsyncRead + AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    framer: &mut StreamFramer,
+    connection: &Connection,
+) -> Poll<Turn> {
+    match flush(cx, stream, connection) {
+        Poll::Ready(Ok(Flushed::Paced)) => return Poll::Ready(Turn::Pause),
+        Poll::Ready(Ok(Flushed::All)) => {
+            let mut out = connection.lock();
+            if out.gone || (out.closing && out.queue.is_empty()) {
+                return Poll::Ready(Turn::End);
+            }
+            if !out.queue.is_empty() {
+                // Something came between the last write and this lock.
+                cx.waker().wake_by_ref();
+            }
+            out.waker = Some(cx.waker().clone());
+        }
+        Poll::Ready(Err(_)) => return Poll::Ready(Turn::End),
+        Poll::Pending => {
+            let mut out = connection.lock();
+            if out.gone {
+                return Poll::Ready(Turn::End);
+            }
+            out.waker = Some(cx.waker().clone());
+        }
+    }
+    let mut space = [MaybeUninit::<u8>::uninit(); 8192];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    match Pin::new(stream).poll_read(cx, &mut buffer) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+            framer.push(buffer.filled());
+            Poll::Ready(Turn::Read)
+        }
+        Poll::Ready(_) => Poll::Ready(Turn::End),
+    }
+}
+
+enum Flushed {
+    All,
+    Paced,
+}
+
+/// Writes queued messages, several at once unless the client wants them one by one.
+fn flush<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    connection: &Connection,
+) -> Poll<io::Result<Flushed>> {
+    loop {
+        let (batch, paced) = {
+            let out = connection.lock();
+            let most = if out.paced { 1 } else { GATHER };
+            (
+                out.queue
+                    .iter()
+                    .take(most)
+                    .cloned()
+                    .collect::<smallvec::SmallVec<[Bytes; GATHER]>>(),
+                out.paced,
+            )
+        };
+        if batch.is_empty() {
+            return Poll::Ready(Ok(Flushed::All));
+        }
+        let slices: smallvec::SmallVec<[IoSlice<'_>; GATHER]> =
+            batch.iter().map(|octets| IoSlice::new(octets)).collect();
+        let count = match Pin::new(&mut *stream).poll_write_vectored(cx, &slices) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(count) => count?,
+        };
+        let ended = connection.lock().written(count);
+        if paced && ended && !connection.lock().queue.is_empty() {
+            return Poll::Ready(Ok(Flushed::Paced));
+        }
+    }
+}
+
+/// Writes the rest and closes our direction.
+fn finish<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    connection: &Connection,
+) -> Poll<()> {
+    if connection.lock().gone {
+        return Poll::Ready(());
+    }
+    loop {
+        match flush(cx, stream, connection) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(Flushed::Paced)) => {}
+            Poll::Ready(Ok(Flushed::All)) => {
+                return Pin::new(&mut *stream).poll_shutdown(cx).map(|_| ());
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Real sockets on loopback.
+
+use super::*;
+use std::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+const OPTIONS: &str = "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+struct Told(mpsc::Sender<Inbound>);
+
+impl Intake for Told {
+    fn take(&self, inbound: Inbound) {
+        let _ = self.0.send(inbound);
+    }
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        message: Limits::default(),
+        queue: 4,
+        queue_octets: 1 << 20,
+        head_time: Duration::from_secs(10),
+        idle: Duration::from_secs(30),
+        connect: Duration::from_secs(3),
+        udp_buffer: 1 << 16,
+    }
+}
+
+async fn started() -> (
+    Sockets,
+    SocketAddr,
+    SocketAddr,
+    mpsc::Receiver<Inbound>,
+    Tasks,
+) {
+    let tasks = Tasks::new();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let sockets = Sockets::bind(&[any], bounds(), &tasks).unwrap();
+    let listeners = bind_tcp(&[any], &Caps::new(100, 100, false)).unwrap();
+    let (udp, tcp) = (sockets.udp_addresses()[0], listeners[0].local());
+    let (tell, told) = mpsc::channel();
+    sockets.start(listeners, Arc::new(Told(tell)));
+    (sockets, udp, tcp, told, tasks)
+}
+
+async fn next(told: &mpsc::Receiver<Inbound>) -> Inbound {
+    loop {
+        match told.try_recv() {
+            Ok(inbound) => return inbound,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn datagrams_come_with_their_flow_and_answers_go_back() {
+    let (sockets, udp, _, told, _tasks) = started().await;
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(b"\0", udp).await.unwrap();
+    client.send_to(OPTIONS.as_bytes(), udp).await.unwrap();
+    let Inbound::Message(flow, message) = next(&told).await else {
+        panic!("a message")
+    };
+    assert_eq!(message.as_bytes(), OPTIONS.as_bytes());
+    assert_eq!(flow.peer, client.local_addr().unwrap());
+    sockets.send(&flow, Bytes::from_static(b"answer")).unwrap();
+    let mut buffer = [0; 100];
+    let count = client.recv(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..count], b"answer");
+}
+
+#[tokio::test]
+async fn a_stream_is_framed_pinged_answered_and_its_end_told() {
+    let (sockets, _, tcp, told, _tasks) = started().await;
+    let mut client = TcpStream::connect(tcp).await.unwrap();
+    let twice = format!("{OPTIONS}{OPTIONS}\r\n\r\n");
+    for octet in twice.as_bytes().chunks(7) {
+        client.write_all(octet).await.unwrap();
+    }
+    let Inbound::Message(flow, _) = next(&told).await else {
+        panic!("a message")
+    };
+    assert!(matches!(next(&told).await, Inbound::Message(again, _) if again == flow));
+    let mut pong = [0; 2];
+    client.read_exact(&mut pong).await.unwrap();
+    assert_eq!(&pong, b"\r\n");
+    sockets.send(&flow, Bytes::from_static(b"one")).unwrap();
+    sockets.send(&flow, Bytes::from_static(b"two")).unwrap();
+    let mut both = [0; 6];
+    client.read_exact(&mut both).await.unwrap();
+    assert_eq!(&both, b"onetwo");
+    drop(client);
+    assert!(matches!(next(&told).await, Inbound::Closed(closed) if closed == flow));
+    assert_eq!(
+        sockets.send(&flow, Bytes::from_static(b"late")),
+        Err(SendError::Gone)
+    );
+    assert_eq!(sockets.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_told_once_and_closed_with_its_answer() {
+    let (sockets, _, tcp, told, _tasks) = started().await;
+    let mut client = TcpStream::connect(tcp).await.unwrap();
+    client
+        .write_all(b"OPTIONS sip:a@b SIP/2.0\r\nSubject: x\n\r\n")
+        .await
+        .unwrap();
+    client.write_all(OPTIONS.as_bytes()).await.unwrap();
+    let Inbound::Refused(flow, refusal) = next(&told).await else {
+        panic!("a refusal")
+    };
+    assert_eq!(refusal.status(), 400);
+    sockets.send(&flow, Bytes::from_static(b"bad")).unwrap();
+    sockets.close(&flow);
+    let mut said = Vec::new();
+    client.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, b"bad");
+    assert!(
+        matches!(next(&told).await, Inbound::Closed(_)),
+        "nothing after the refusal"
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_read_is_closed_and_hurts_itself_only() {
+    let (sockets, _, tcp, told, _tasks) = started().await;
+    let mut deaf = TcpStream::connect(tcp).await.unwrap();
+    deaf.write_all(OPTIONS.as_bytes()).await.unwrap();
+    let Inbound::Message(flow, _) = next(&told).await else {
+        panic!("a message")
+    };
+    let large = Bytes::from(vec![b'x'; 256 * 1024]);
+    let full = loop {
+        if let Err(error) = sockets.send(&flow, large.clone()) {
+            break error;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(full, SendError::Full);
+    assert!(matches!(next(&told).await, Inbound::Closed(closed) if closed == flow));
+}
+
+#[tokio::test]
+async fn connections_of_ours_carry_what_waited_for_them() {
+    let (sockets, _, _, told, _tasks) = started().await;
+    let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flow = sockets.dial(peer.local_addr().unwrap());
+    assert_eq!(
+        sockets.dial(peer.local_addr().unwrap()),
+        flow,
+        "one connection per address"
+    );
+    sockets.send(&flow, Bytes::from_static(b"hello")).unwrap();
+    let (mut stream, _) = peer.accept().await.unwrap();
+    let mut hello = [0; 5];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"hello");
+    drop(peer);
+    drop(stream);
+    assert!(matches!(next(&told).await, Inbound::Closed(closed) if closed == flow));
+}
+
+#[tokio::test]
+async fn paced_messages_are_written_one_by_one() {
+    let (sockets, _, tcp, told, _tasks) = started().await;
+    let mut client = TcpStream::connect(tcp).await.unwrap();
+    client.write_all(OPTIONS.as_bytes()).await.unwrap();
+    let Inbound::Message(flow, _) = next(&told).await else {
+        panic!("a message")
+    };
+    sockets.pace(&flow);
+    for word in [b"one".as_slice(), b"two", b"six"] {
+        sockets.send(&flow, Bytes::copy_from_slice(word)).unwrap();
+    }
+    let mut first = [0; 64];
+    let count = client.read(&mut first).await.unwrap();
+    assert_eq!(&first[..count], b"one", "a read never sees two");
+    let count = client.read(&mut first).await.unwrap();
+    assert_eq!(&first[..count], b"two");
+}

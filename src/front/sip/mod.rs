@@ -1,0 +1,2 @@
+//! The SIP front. `listen` holds the sockets; the rest is under construction by its helper.
+mod listen;

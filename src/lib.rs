@@ -1,8 +1,11 @@
 //! Tristack: RVP and SIP/SIMPLE over one presence and instant-messaging core.
 
+pub mod admin;
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod front;
 pub mod hub;
 pub mod net;
 pub mod storage;
+pub mod telemetry;

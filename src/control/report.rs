@@ -1,0 +1,190 @@
+//! What operators see of people and messages: the true reasons, not the mapped ones.
+
+use super::wire::{PersonRow, PointRow, StepRow, TraceRow};
+use crate::core::access::Scheme;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing};
+use crate::core::id::MessageId;
+use crate::core::port::Account;
+use crate::core::presence::State;
+use crate::core::trace::{Checkpoint, Step};
+use crate::hub::{Hub, Resolution};
+use crate::telemetry::{tame, utc};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// People asked at once.
+const AT_ONCE: usize = 64;
+/// Messages shown of one user.
+const NEWEST: usize = 50;
+
+/// One person, or everybody who is signed in, by address.
+pub(super) async fn who(hub: &Hub, address: Option<&str>) -> Result<Vec<PersonRow>, String> {
+    if let Some(text) = address {
+        let account = local(hub, text)?;
+        return Ok(vec![ask(hub, account).await?]);
+    }
+    let mut rows = Vec::new();
+    let mut asked = JoinSet::new();
+    for account in hub.directory().all() {
+        if asked.len() >= AT_ONCE
+            && let Some(Ok(row)) = asked.join_next().await
+        {
+            rows.push(row?);
+        }
+        let hub = hub.clone();
+        asked.spawn(async move { ask(&hub, account).await });
+    }
+    while let Some(Ok(row)) = asked.join_next().await {
+        rows.push(row?);
+    }
+    rows.retain(|row| !row.points.is_empty() || row.state != "offline");
+    rows.sort_by(|a, b| a.address.cmp(&b.address));
+    Ok(rows)
+}
+
+/// Traces of one message, or of the newest ones of a user.
+pub(super) fn traces(
+    hub: &Hub,
+    message: Option<&str>,
+    user: Option<&str>,
+) -> Result<Vec<TraceRow>, String> {
+    if let Some(text) = message {
+        let id: MessageId = text.parse().map_err(|why| format!("{text:?}: {why}"))?;
+        let steps = hub.trace().message(id);
+        if steps.is_empty() {
+            return Err(format!("no message {id} (only the newest are remembered)"));
+        }
+        return Ok(vec![trace_row(id, &steps)]);
+    }
+    let text = user.ok_or("name a message or a user")?;
+    let address = Address::parse(text).map_err(|why| format!("{text:?}: {why}"))?;
+    let found = hub.trace().user(&address, NEWEST);
+    Ok(found
+        .iter()
+        .map(|(id, steps)| trace_row(*id, steps))
+        .collect())
+}
+
+fn local(hub: &Hub, text: &str) -> Result<Arc<Account>, String> {
+    let address = Address::parse(text).map_err(|why| format!("{text:?}: {why}"))?;
+    match hub.directory().resolve(&address) {
+        Resolution::Local(account) => Ok(account),
+        Resolution::UnknownUser | Resolution::Foreign => Err(format!("no such user: {address}")),
+    }
+}
+
+async fn ask(hub: &Hub, account: Arc<Account>) -> Result<PersonRow, String> {
+    let caller = Caller {
+        address: account.address.clone(),
+        person: Some(account.person),
+        scheme: Scheme::Internal,
+        route: Route::Internal,
+    };
+    match hub.call(account.person, &caller, Command::Standing).await {
+        Ok(Reply::Standing(standing)) => Ok(person_row(&account, &standing)),
+        Ok(other) => Err(format!("{}: unexpected {other:?}", account.address)),
+        Err(error) => Err(format!("{}: {error}", account.address)),
+    }
+}
+
+fn person_row(account: &Account, standing: &Standing) -> PersonRow {
+    PersonRow {
+        address: account.address.to_string(),
+        display_name: account.display_name.clone(),
+        state: state_name(standing.view.state).to_owned(),
+        note: standing.view.note.as_deref().map(tame),
+        since: utc(standing.view.since.0),
+        points: standing.points.iter().map(point_row).collect(),
+        watchers: standing
+            .watches
+            .iter()
+            .map(|watch| format!("{} ({})", watch.watcher, watch.stack))
+            .collect(),
+        pending: standing.pending,
+    }
+}
+
+fn point_row(point: &PointInfo) -> PointRow {
+    let condition = match (point.reach, point.condition) {
+        (Reach::SendOnly, _) => "send-only",
+        (Reach::Full, Condition::Live) => "live",
+        (Reach::Full, Condition::Grace) => "grace",
+        (Reach::Full, Condition::Suspended) => "suspended",
+        (Reach::Full, Condition::Doubted) => "doubted",
+    };
+    PointRow {
+        id: point.id.0,
+        stack: point.stack.to_string(),
+        inbox: tame(&point.inbox),
+        client: tame(&point.client),
+        source: point.source.map(|source| source.to_string()),
+        condition: condition.to_owned(),
+        expires: utc(point.expires.0),
+    }
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Registered => "registered",
+        State::Online => "online",
+        State::Idle => "idle",
+        State::Busy => "busy",
+        State::DoNotDisturb => "do-not-disturb",
+        State::OnPhone => "on-phone",
+        State::AtLunch => "at-lunch",
+        State::Away => "away",
+        State::BackSoon => "back-soon",
+        State::Invisible => "invisible",
+        State::Offline => "offline",
+    }
+}
+
+fn trace_row(id: MessageId, steps: &[Checkpoint]) -> TraceRow {
+    TraceRow {
+        message: id.to_string(),
+        steps: steps.iter().map(step_row).collect(),
+    }
+}
+
+fn step_row(checkpoint: &Checkpoint) -> StepRow {
+    let (step, detail) = describe(&checkpoint.step);
+    StepRow {
+        at: utc(checkpoint.at.0),
+        step: step.to_owned(),
+        detail: tame(&detail),
+    }
+}
+
+fn describe(step: &Step) -> (&'static str, String) {
+    match step {
+        Step::Accepted {
+            from,
+            to,
+            stack,
+            kind,
+            conversation,
+        } => (
+            "accepted",
+            format!("{kind:?} from {from} to {to} by {stack}, conversation {conversation}"),
+        ),
+        Step::Authorised => ("authorised", String::new()),
+        Step::Routed(points) => {
+            let points: Vec<_> = points
+                .iter()
+                .map(|(point, stack)| format!("{}/{stack}", point.0))
+                .collect();
+            ("routed", points.join(", "))
+        }
+        Step::Delivered(point) => ("delivered", point.0.to_string()),
+        Step::AttemptFailed(point, outcome) => {
+            ("attempt failed", format!("{} {outcome:?}", point.0))
+        }
+        Step::Kept => ("kept", "will be tried on".into()),
+        Step::Redelivered(point) => ("redelivered", point.0.to_string()),
+        Step::Duplicate => ("duplicate", String::new()),
+        Step::Dropped(why) => ("dropped", (*why).to_owned()),
+        Step::Failed(error) => ("failed", error.to_string()),
+        Step::SenderTold => ("sender told", String::new()),
+    }
+}

@@ -1,0 +1,114 @@
+//! The server's end of the control socket.
+
+use super::accounts::Accounts;
+use super::report;
+use super::wire::{Answer, Done, Request};
+use crate::hub::Hub;
+use crate::net::Tasks;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Longest request line.
+const LINE_MAX: u64 = 4 << 20;
+
+/// What the socket gives access to. Cloning shares.
+#[derive(Clone)]
+pub struct Services {
+    /// The hub.
+    pub hub: Hub,
+    /// Accounts.
+    pub accounts: Accounts,
+}
+
+/// Opens the socket (mode 0600) and serves it until the process stops. A socket left by a dead
+/// server is replaced: whoever holds the lock owns the directory.
+///
+/// # Errors
+/// What the system says.
+pub fn serve(path: &Path, services: Services, tasks: &Tasks) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let inner = tasks.clone();
+    let path = path.to_owned();
+    tasks.spawn(async move {
+        accept(listener, services, inner).await;
+        let _ = std::fs::remove_file(path);
+    });
+    Ok(())
+}
+
+async fn accept(listener: UnixListener, services: Services, tasks: Tasks) {
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.stopped() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tasks.spawn_until_stop(connection(stream, services.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket: accept failed");
+                // Out of file handles: trying again at once would spin.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, services: Services) {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let taken = (&mut read)
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut line)
+            .await;
+        if !matches!(taken, Ok(1..)) || line.last() != Some(&b'\n') {
+            return;
+        }
+        let answer = match serde_json::from_slice(&line) {
+            Ok(request) => answer(&services, request).await,
+            Err(error) => Answer::Error(format!("not a request: {error}")),
+        };
+        let Ok(mut octets) = serde_json::to_vec(&answer) else {
+            return;
+        };
+        octets.push(b'\n');
+        if write.write_all(&octets).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(services: &Services, request: Request) -> Answer {
+    let accounts = &services.accounts;
+    let done = match request {
+        Request::Ping => Ok(Done::Alive {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+        }),
+        Request::Put { rows, update } => Ok(Done::Rows(accounts.put(rows, update).await)),
+        Request::Remove { address } => Ok(Done::Rows(vec![accounts.remove(&address).await])),
+        Request::Password { address, password } => {
+            let row = accounts.password(&address, &password).await;
+            Ok(Done::Rows(vec![row]))
+        }
+        Request::List => Ok(Done::Users(accounts.list())),
+        Request::Who { address } => report::who(&services.hub, address.as_deref())
+            .await
+            .map(Done::People),
+        Request::Trace { message, user } => {
+            report::traces(&services.hub, message.as_deref(), user.as_deref()).map(Done::Traces)
+        }
+    };
+    done.map_or_else(Answer::Error, Answer::Ok)
+}

@@ -1,0 +1,183 @@
+//! Requests and answers on the control socket.
+
+use serde::{Deserialize, Serialize};
+
+/// What the CLI asks.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// Is it there? Answer: [`Done::Alive`].
+    Ping,
+    /// Add accounts; existing ones are refused, or changed with `update`. Answer: [`Done::Rows`].
+    Put {
+        /// The accounts.
+        rows: Vec<UserRow>,
+        /// Change those that exist.
+        update: bool,
+    },
+    /// Remove an account. Answer: [`Done::Rows`].
+    Remove {
+        /// Which.
+        address: String,
+    },
+    /// Set a password. Answer: [`Done::Rows`].
+    Password {
+        /// Whose.
+        address: String,
+        /// The new one.
+        password: String,
+    },
+    /// All accounts. Answer: [`Done::Users`].
+    List,
+    /// Who is there. Answer: [`Done::People`].
+    Who {
+        /// One person; `None` = everybody who is signed in.
+        address: Option<String>,
+    },
+    /// What became of messages. Answer: [`Done::Traces`].
+    Trace {
+        /// One message.
+        message: Option<String>,
+        /// The newest from and to this user.
+        user: Option<String>,
+    },
+}
+
+/// What the server answers.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Done.
+    Ok(Done),
+    /// Refused or failed, in words for the operator.
+    Error(String),
+}
+
+/// What was found or done.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// The server is there.
+    Alive {
+        /// Its version.
+        version: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// A result per account.
+    Rows(Vec<RowResult>),
+    /// Accounts, without passwords.
+    Users(Vec<UserRow>),
+    /// People.
+    People(Vec<PersonRow>),
+    /// Traces, newest first.
+    Traces(Vec<TraceRow>),
+}
+
+/// An account as operators write it.
+#[derive(Serialize, Deserialize, Clone, Default, PartialEq, Eq)]
+pub struct UserRow {
+    /// `user@domain`.
+    pub address: String,
+    /// Never in answers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub password: String,
+    /// Shown to others; may be empty.
+    #[serde(default)]
+    pub display_name: String,
+}
+
+impl std::fmt::Debug for UserRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserRow")
+            .field("address", &self.address)
+            .field("display_name", &self.display_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of one account.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RowResult {
+    /// The address as given.
+    pub address: String,
+    /// What happened.
+    pub result: RowState,
+    /// Why not, if refused.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// See [`RowResult`].
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum RowState {
+    /// New.
+    Added,
+    /// It was there and is changed.
+    Updated,
+    /// It is gone.
+    Removed,
+    /// Nothing happened, see `why`.
+    Refused,
+}
+
+/// One person, as the owner of the state sees it.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct PersonRow {
+    /// Address.
+    pub address: String,
+    /// Display name.
+    pub display_name: String,
+    /// True state (invisible people are shown as such).
+    pub state: String,
+    /// Free text.
+    pub note: Option<String>,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Sign-ins.
+    pub points: Vec<PointRow>,
+    /// Addresses that watch, with their stack.
+    pub watchers: Vec<String>,
+    /// Messages under way to this person.
+    pub pending: usize,
+}
+
+/// One sign-in.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct PointRow {
+    /// Its number.
+    pub id: u32,
+    /// Stack.
+    pub stack: String,
+    /// Where deliveries go.
+    pub inbox: String,
+    /// Client name and version.
+    pub client: String,
+    /// Source address.
+    pub source: Option<String>,
+    /// `live`, `grace`, `suspended`, `doubted` or `send-only`.
+    pub condition: String,
+    /// Lease end (RFC 3339).
+    pub expires: String,
+}
+
+/// One message.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct TraceRow {
+    /// Its id.
+    pub message: String,
+    /// Its checkpoints.
+    pub steps: Vec<StepRow>,
+}
+
+/// One checkpoint.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct StepRow {
+    /// When (RFC 3339).
+    pub at: String,
+    /// What.
+    pub step: String,
+    /// More.
+    pub detail: String,
+}

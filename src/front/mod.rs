@@ -8,5 +8,6 @@ pub const RVP: Stack = Stack::named("rvp");
 /// SIP/SIMPLE.
 pub const SIP: Stack = Stack::named("sip");
 
+pub mod mapping;
 pub mod rvp;
 pub mod sip;

@@ -128,7 +128,7 @@ pub struct Hex {
 }
 
 impl Hex {
-    fn of(hash: &[u8]) -> Self {
+    pub(super) fn of(hash: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut octets = [0; 64];
         for (pair, octet) in octets.chunks_exact_mut(2).zip(hash) {

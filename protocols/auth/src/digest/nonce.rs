@@ -2,6 +2,7 @@
 //! (`decisions.md` 6).
 
 use super::Cause;
+use super::compute::Hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::collections::BTreeMap;
@@ -121,22 +122,18 @@ impl Nonces {
     /// A new nonce. `salt` must differ for nonces of the same millisecond.
     pub fn mint(&self, now: u64, salt: u32, realm: &str) -> String {
         let mint = Mint { at: now, salt };
-        format!("{now:012x}{salt:08x}{}", self.seal(mint, realm))
+        format!("{now:012x}{salt:08x}{}", self.seal(mint, realm).as_str())
     }
 
-    fn seal(&self, mint: Mint, realm: &str) -> String {
-        use std::fmt::Write as _;
-        let mut text = String::with_capacity(32);
+    fn seal(&self, mint: Mint, realm: &str) -> Hex {
         // HMAC takes keys of any length: this can't fail.
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) {
-            mac.update(&mint.at.to_be_bytes());
-            mac.update(&mint.salt.to_be_bytes());
-            mac.update(realm.as_bytes());
-            for octet in mac.finalize().into_bytes().iter().take(16) {
-                let _ = write!(text, "{octet:02x}");
-            }
-        }
-        text
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else {
+            return Hex::of(&[]);
+        };
+        mac.update(&mint.at.to_be_bytes());
+        mac.update(&mint.salt.to_be_bytes());
+        mac.update(realm.as_bytes());
+        Hex::of(mac.finalize().into_bytes().get(..16).unwrap_or_default())
     }
 
     /// Whether a nonce is ours and young enough.
@@ -163,7 +160,7 @@ impl Nonces {
         };
         let seal = self.seal(mint, realm);
         let same = seal.as_bytes().ct_eq(nonce.get(20..)?.as_bytes());
-        (seal.len() == 32 && bool::from(same)).then_some(mint)
+        bool::from(same).then_some(mint)
     }
 
     /// Records a use. Only after the digest was found right: nobody can burn another's counts.

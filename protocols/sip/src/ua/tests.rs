@@ -22,10 +22,10 @@ fn flow(transport: Transport) -> Flow {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<RawMessage> {
+fn read(bytes: &[u8]) -> RawMessage {
     let bytes = Bytes::copy_from_slice(bytes);
     match frame_datagram(bytes, &Limits::default()) {
-        Ok(Datagram::Message(message)) => Some(message),
+        Ok(Datagram::Message(message)) => message,
         other => panic!("{other:?}"),
     }
 }
@@ -35,9 +35,7 @@ struct Client(Ua);
 impl Endpoint for Client {
     type Event = Event;
     fn receive(&mut self, now: u64, bytes: &[u8]) {
-        if let Some(message) = read(bytes) {
-            self.0.handle(now, Input::Message(message));
-        }
+        self.0.handle(now, Input::Message(read(bytes)));
     }
     fn wake(&mut self, now: u64) {
         self.0.handle(now, Input::Tick);
@@ -252,9 +250,7 @@ impl Server {
 impl Endpoint for Server {
     type Event = String;
     fn receive(&mut self, now: u64, bytes: &[u8]) {
-        if let Some(message) = read(bytes) {
-            self.engine.receive(now, self.flow, message).unwrap();
-        }
+        self.engine.receive(now, self.flow, read(bytes)).unwrap();
     }
     fn wake(&mut self, now: u64) {
         self.engine.handle(now, transaction::Input::Tick);
@@ -501,13 +497,11 @@ fn strangers_are_answered_as_the_rfcs_say() {
              From: <sip:x@h>;tag=1\r\nTo: <sip:alice@h>\r\nCall-ID: {method}{want}\r\n\
              CSeq: 1 {method}\r\n{extra}Content-Length: 0\r\n\r\n"
         );
-        pair.a
-            .0
-            .handle(0, Input::Message(read(wire.as_bytes()).unwrap()));
+        pair.a.0.handle(0, Input::Message(read(wire.as_bytes())));
         let Output::Send(bytes) = pair.a.0.poll(0) else {
             panic!("{method}: no answer")
         };
-        assert_eq!(read(&bytes).unwrap().status(), Some(want), "{method}");
+        assert_eq!(read(&bytes).status(), Some(want), "{method}");
         assert!(
             matches!(pair.a.0.poll(0), Output::Idle { .. }),
             "{method}: no event"

@@ -1,14 +1,191 @@
 //! The RVP front: HTTP requests in, core commands; core events, NOTIFY out.
 //!
-//! `listen` and `inspect` speak HTTP, `callback` dials clients; the rest translates.
+//! `listen` and `inspect` speak HTTP, `app` and `method` answer requests, `callback` dials
+//! clients, `outbound` and `render` write to them; the rest translates.
 
+mod app;
+mod auth;
 pub mod callback;
+mod encoding;
 mod handle;
 mod inspect;
 mod listen;
+mod method;
 mod names;
+mod outbound;
+mod render;
 mod status;
+mod translate;
 
 pub use inspect::{BadHead, HeadLimits};
 pub use listen::ServeLimits;
 pub use names::Names;
+
+use super::RVP;
+use crate::config::{self, Config};
+use crate::core::address::Address;
+use crate::core::message::Fidelity;
+use crate::gate::Gate;
+use crate::hub::{FidelityColumn, Hub};
+use crate::net::{BindError, Caps, Conn, Listener, Tasks};
+use app::Front;
+use callback::client::Patience;
+use callback::gate::Gates;
+use callback::policy::{Mismatch, Policy};
+use callback::queue::Dialler;
+use encoding::Dialects;
+use listen::Ends;
+use outbound::{Outbox, Postman};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How well RVP shows what came by other stacks.
+pub const FIDELITY: FidelityColumn = FidelityColumn {
+    text: Fidelity::Adapted,
+    typing: Fidelity::Adapted,
+    join: Fidelity::Exact,
+    leave: Fidelity::Exact,
+    invitation: Fidelity::Refused,
+    receipt: Fidelity::Dropped,
+    opaque: Fidelity::Refused,
+};
+
+/// The front, listening.
+pub struct RvpFront {
+    /// Where, with real ports.
+    pub addresses: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
+    front: Arc<Front>,
+    limits: ServeLimits,
+}
+
+impl RvpFront {
+    /// Opens the listeners and attaches the front to the hub: before [`Hub::open`].
+    ///
+    /// # Errors
+    /// A socket that can't be opened.
+    pub fn start(
+        hub: &Hub,
+        gate: Arc<Gate>,
+        config: &Config,
+        caps: &Caps,
+        tasks: &Tasks,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Vec::new();
+        for address in &config.rvp.listen {
+            listeners.push(Listener::bind("[rvp] listen", *address, caps.clone())?);
+        }
+        let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
+        let names = names(config, &addresses);
+        let gates = Gates::default();
+        let dialects = Arc::new(Dialects::new(config.rvp.text_encoding));
+        let postman = Arc::new(Postman {
+            hub: hub.clone(),
+            names: names.clone(),
+            dialects: Arc::clone(&dialects),
+            system: system_address(config),
+        });
+        let dialler = dialler(config, &postman, &gates, tasks);
+        let outbox = Outbox {
+            hub: hub.clone(),
+            dialler,
+            postman,
+        };
+        hub.attach(RVP, Arc::new(outbox), FIDELITY);
+        let front = Front {
+            hub: hub.clone(),
+            gate,
+            names,
+            policy: policy(config, &addresses),
+            gates,
+            dialects,
+            body: config.limits.body,
+        };
+        Ok(Self {
+            addresses,
+            listeners,
+            front: Arc::new(front),
+            limits: serve_limits(&config.limits),
+        })
+    }
+
+    /// Accepts connections until the process stops: after [`Hub::open`].
+    pub fn serve(self, tasks: &Tasks) {
+        let limits = self.limits;
+        for listener in self.listeners {
+            let (front, inner) = (Arc::clone(&self.front), tasks.clone());
+            tasks.spawn(listener.serve(tasks.clone(), move |conn: Conn| {
+                let (front, tasks) = (Arc::clone(&front), inner.clone());
+                async move {
+                    let ends = Ends {
+                        peer: conn.peer,
+                        local: conn.local,
+                    };
+                    listen::serve(front, conn.stream, ends, limits, tasks.stopped()).await;
+                }
+            }));
+        }
+    }
+}
+
+fn names(config: &Config, addresses: &[SocketAddr]) -> Names {
+    let rvp = &config.rvp;
+    let pairs = rvp.host_domains.iter();
+    Names::new(
+        &config.server.domains,
+        rvp.hosts.iter().map(String::as_str),
+        pairs.map(|(host, domain)| (host.as_str(), domain.as_str())),
+        addresses.iter().map(SocketAddr::port).collect(),
+    )
+}
+
+fn policy(config: &Config, addresses: &[SocketAddr]) -> Policy {
+    Policy {
+        networks: config.rvp.callback_networks.clone(),
+        ports: Vec::new(),
+        ours: addresses.into(),
+        mismatch: match config.rvp.callback_mismatch {
+            config::Mismatch::SendOnly => Mismatch::SendOnly,
+            config::Mismatch::Refuse => Mismatch::Refuse,
+        },
+    }
+}
+
+fn system_address(config: &Config) -> Address {
+    let domain = config
+        .server
+        .domains
+        .first()
+        .map_or("localhost", String::as_str);
+    Address::new("postmaster", domain).expect("the configuration has checked its domains")
+}
+
+fn dialler(config: &Config, postman: &Arc<Postman>, gates: &Gates, tasks: &Tasks) -> Dialler {
+    let patience = Patience {
+        connect: config.limits.callback_connect,
+        answer: config.limits.callback_answer,
+        ..Patience::default()
+    };
+    let post = Arc::clone(postman) as Arc<dyn callback::queue::Post>;
+    Dialler::new(
+        post,
+        gates.clone(),
+        patience,
+        config.limits.inbox_queue,
+        tasks.clone(),
+    )
+}
+
+fn serve_limits(limits: &config::Limits) -> ServeLimits {
+    ServeLimits {
+        head: HeadLimits {
+            head: limits.head,
+            lines: limits.headers,
+            first_byte: limits.head_timeout,
+            head_time: limits.head_timeout,
+            idle: limits.idle_timeout,
+            body_time: limits.body_timeout,
+        },
+        body: limits.body,
+    }
+}

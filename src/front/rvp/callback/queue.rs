@@ -10,6 +10,7 @@ use crate::core::address::Address;
 use crate::core::command::{Change, PointInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, WatchId};
 use crate::core::message::Message;
+use crate::net::Tasks;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -97,8 +98,7 @@ struct Shared {
     gates: Gates,
     patience: Patience,
     capacity: usize,
-    runtime: tokio::runtime::Handle,
-    stop: tokio_util::sync::CancellationToken,
+    tasks: Tasks,
     tables: [Mutex<HashMap<Key, Arc<Inbox>>>; TABLES],
     /// Where the messages of a point wait, for withdrawals.
     points: Mutex<HashMap<PointId, Key>>,
@@ -129,22 +129,20 @@ struct Failing {
 }
 
 impl Dialler {
-    /// No inboxes yet. `capacity` messages may wait per inbox. Tasks end with `stop`. Must be
-    /// called inside the runtime.
+    /// No inboxes yet. `capacity` messages may wait per inbox.
     pub fn new(
         post: Arc<dyn Post>,
         gates: Gates,
         patience: Patience,
         capacity: usize,
-        stop: tokio_util::sync::CancellationToken,
+        tasks: Tasks,
     ) -> Self {
         Self(Arc::new(Shared {
             post,
             gates,
             patience,
             capacity,
-            runtime: tokio::runtime::Handle::current(),
-            stop,
+            tasks,
             tables: std::array::from_fn(|_| Mutex::default()),
             points: Mutex::default(),
         }))
@@ -178,10 +176,7 @@ impl Dialler {
             inbox.wake.notify_one();
         } else {
             let shared = Arc::clone(&self.0);
-            let stop = shared.stop.clone();
-            self.0.runtime.spawn(async move {
-                stop.run_until_cancelled_owned(shared.run(inbox)).await;
-            });
+            self.0.tasks.spawn_until_stop(shared.run(inbox));
         }
     }
 

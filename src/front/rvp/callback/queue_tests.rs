@@ -7,7 +7,6 @@ use crate::core::time::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_util::sync::CancellationToken;
 
 struct Recorder(UnboundedSender<(String, Fate)>);
 
@@ -45,10 +44,9 @@ fn dialler(capacity: usize) -> (Dialler, Gates, UnboundedReceiver<(String, Fate)
     let (sender, receiver) = unbounded_channel();
     let gates = Gates::default();
     let patience = Patience::default();
-    let stop = CancellationToken::new();
     let post = Arc::new(Recorder(sender));
     (
-        Dialler::new(post, gates.clone(), patience, capacity, stop),
+        Dialler::new(post, gates.clone(), patience, capacity, Tasks::new()),
         gates,
         receiver,
     )

@@ -1,0 +1,375 @@
+//! One request from head to answer, in the order of `decisions.md` 7: what is malformed or not
+//! implemented is said at once (400, 405, 501), then comes the challenge, then all else.
+
+use super::callback::gate::Gates;
+use super::callback::policy::Policy;
+use super::encoding::Dialects;
+use super::inspect::BadHead;
+use super::listen::{Answered, App, Arrived, Ends, Payload};
+use super::method;
+use super::names::{Names, NotOurs};
+use super::status::of_error;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Command, Reply as Done};
+use crate::core::error::Error;
+use crate::core::id::PersonId;
+use crate::core::port::Account;
+use crate::gate::Gate;
+use crate::hub::{Hub, Resolution};
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use rvp::request::{Action, Request};
+use rvp::{ParseError, Stage, Status, Version};
+use std::sync::Arc;
+
+/// What all requests share.
+pub(super) struct Front {
+    pub(super) hub: Hub,
+    pub(super) gate: Arc<Gate>,
+    pub(super) names: Names,
+    pub(super) policy: Policy,
+    pub(super) gates: Gates,
+    pub(super) dialects: Arc<Dialects>,
+    /// Octets of a body.
+    pub(super) body: usize,
+}
+
+/// A request that has passed all general checks.
+pub(super) struct Asked<'a> {
+    pub(super) front: &'a Front,
+    pub(super) request: &'a Request,
+    pub(super) body: &'a method::Body,
+    pub(super) caller: &'a Caller,
+    /// The account whose node is asked.
+    pub(super) account: &'a Account,
+    /// The address that the request named it by.
+    pub(super) address: &'a Address,
+    pub(super) ends: Ends,
+}
+
+/// What a method answers when all went well.
+pub(super) struct Reply {
+    pub(super) status: Status,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) xml: Option<String>,
+}
+
+/// What it answers when not, and why, for the log.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: Status,
+    pub(super) cause: String,
+}
+
+impl Reply {
+    /// Success without a body.
+    pub(super) fn empty() -> Self {
+        Self {
+            status: Status::Successful,
+            headers: Vec::new(),
+            xml: None,
+        }
+    }
+
+    /// A document.
+    pub(super) fn xml(status: Status, xml: String) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            xml: Some(xml),
+        }
+    }
+
+    /// With `Subscription-Id` and `Subscription-Lifetime` (`rvp.md` 8.6, 8.9).
+    pub(super) fn subscription(mut self, id: u32, seconds: u64) -> Self {
+        for (name, value) in [
+            ("subscription-id", u64::from(id)),
+            ("subscription-lifetime", seconds),
+        ] {
+            self.headers
+                .push((HeaderName::from_static(name), HeaderValue::from(value)));
+        }
+        self
+    }
+}
+
+impl Refused {
+    pub(super) fn new(status: Status, cause: impl Into<String>) -> Self {
+        Self {
+            status,
+            cause: cause.into(),
+        }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::new(of_error(&error), error.to_string())
+    }
+}
+
+impl From<ParseError> for Refused {
+    fn from(error: ParseError) -> Self {
+        Self::new(error.status(), error.to_string())
+    }
+}
+
+impl Asked<'_> {
+    /// Asks the core about the node.
+    pub(super) async fn call(&self, command: Command) -> Result<Done, Error> {
+        self.front
+            .hub
+            .call(self.account.person, self.caller, command)
+            .await
+    }
+
+    /// Whether the node is the caller's own.
+    pub(super) fn is_own(&self) -> bool {
+        self.caller.person == Some(self.account.person)
+    }
+
+    /// How this client spells our host, without port (`rvp.md` 8.8).
+    pub(super) fn spoken(&self) -> String {
+        self.request.node.authority.host.to_string()
+    }
+
+    /// The node's URL as this client knows it.
+    pub(super) fn href(&self) -> String {
+        self.front.names.href(self.address, &self.spoken())
+    }
+
+    /// Whether two addresses lead to the same person.
+    pub(super) fn same_person(&self, one: &Address, person: Option<PersonId>) -> bool {
+        self.front.is_person(one, person)
+    }
+}
+
+/// How far a request got before its caller was known.
+enum Judged {
+    /// Well-formed.
+    Fine(Box<Request>, method::Body),
+    /// To be refused, after the challenge.
+    Later(Refused),
+}
+
+impl App for Front {
+    async fn answer(self: Arc<Self>, arrived: Arrived) -> Answered {
+        let version = Version::from_header(
+            arrived
+                .headers
+                .get("rvp-notifications-version")
+                .and_then(|value| value.to_str().ok()),
+        );
+        let outcome = self.process(&arrived).await;
+        let answered = match outcome {
+            Ok((reply, after)) => Answered {
+                status: reply.status.code(),
+                reason: reply.status.reason(),
+                headers: reply.headers,
+                content_type: Some("text/xml"),
+                body: reply.xml.map(Bytes::from).unwrap_or_default(),
+                close: false,
+                after,
+            },
+            Err(refusal) => refusal.answer(&arrived),
+        };
+        with_version(answered, &version)
+    }
+
+    fn refuse(&self, ends: Ends, why: BadHead) -> Answered {
+        tracing::info!(peer = %ends.peer, status = 400, cause = %why, "rvp head refused");
+        let status = Status::BadRequest;
+        let mut answered = error(status, &why.to_string());
+        answered.close = true;
+        with_version(answered, &Version::default())
+    }
+}
+
+/// Every way to say no.
+pub(super) enum No {
+    /// With this status.
+    Refused(Refused, Option<Address>),
+    /// Ask again with one of these `WWW-Authenticate` values.
+    Challenge(Vec<String>),
+}
+
+impl No {
+    fn answer(self, arrived: &Arrived) -> Answered {
+        let (peer, method, target) = (arrived.ends.peer, &arrived.method, &arrived.target);
+        match self {
+            Self::Refused(Refused { status, cause }, who) => {
+                let who = who.map(|who| who.to_string()).unwrap_or_default();
+                tracing::info!(%peer, %method, %target, who, status = status.code(), cause, "rvp request refused");
+                error(status, &cause)
+            }
+            // The gate has logged it, if it was more than a first request without credentials.
+            Self::Challenge(values) => {
+                let mut answered = error(Status::AccessDenied, "Access denied");
+                for value in values {
+                    if let Ok(value) = HeaderValue::try_from(value) {
+                        answered.headers.push((WWW_AUTHENTICATE, value));
+                    }
+                }
+                answered
+            }
+        }
+    }
+}
+
+type After = Option<Box<dyn std::any::Any + Send>>;
+
+impl Front {
+    async fn process(&self, arrived: &Arrived) -> Result<(Reply, After), No> {
+        let no = |refused: Refused| No::Refused(refused, None);
+        let target = arrived.target.to_string();
+        let judged = self.judge(arrived, &target).map_err(no)?;
+        let caller = self.authenticate(arrived, &target, &judged)?;
+        let no = |refused: Refused| No::Refused(refused, Some(caller.address.clone()));
+        let (request, body) = match judged {
+            Judged::Fine(request, body) => (request, body),
+            Judged::Later(refused) => return Err(no(refused)),
+        };
+        self.bind(&request, &caller, arrived.ends).map_err(no)?;
+        let (account, address) = self.node(&request, arrived.ends).map_err(no)?;
+        // Answers precede the notifications they cause (`rvp.md` 8.5).
+        let hold = match (&request.action, caller.person) {
+            (Action::Notify(_) | Action::Propfind | Action::Subscriptions(_), _) | (_, None) => {
+                None
+            }
+            (_, Some(person)) => Some(self.gates.hold(person)),
+        };
+        let asked = Asked {
+            front: self,
+            request: &request,
+            body: &body,
+            caller: &caller,
+            account: &account,
+            address: &address,
+            ends: arrived.ends,
+        };
+        let reply = method::run(&asked).await.map_err(no)?;
+        let after = hold.map(|hold| Box::new(hold) as Box<dyn std::any::Any + Send>);
+        Ok((reply, after))
+    }
+
+    /// Head and body, as far as they can be judged without knowing who asks.
+    fn judge(&self, arrived: &Arrived, target: &str) -> Result<Judged, Refused> {
+        let headers: Vec<(&[u8], &[u8])> = arrived
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+            .collect();
+        let request = match Request::parse(arrived.method.as_str(), target, &headers) {
+            Ok(request) => request,
+            Err(error) if error.stage() == Stage::AfterChallenge => {
+                return Ok(Judged::Later(error.into()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Payload::Whole(octets) = &arrived.body else {
+            return Ok(Judged::Later(Refused::new(
+                Status::TooLarge,
+                "body too large",
+            )));
+        };
+        match method::Body::read(&request, octets, self.body) {
+            Ok(body) => Ok(Judged::Fine(Box::new(request), body)),
+            // COMPAT(old HTTP libraries, curl): the first request, without credentials, has no
+            // body; its sender wants to be challenged.
+            Err(ParseError::NoBody) => Ok(Judged::Later(ParseError::NoBody.into())),
+            Err(error) if error.stage() == Stage::AfterChallenge => Ok(Judged::Later(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn authenticate(&self, arrived: &Arrived, target: &str, judged: &Judged) -> Result<Caller, No> {
+        let domain = match judged {
+            Judged::Fine(request, _) => self
+                .names
+                .domain_of(&request.node.authority.host, Some(arrived.ends.local.ip())),
+            Judged::Later(_) => None,
+        };
+        let domain = domain.or_else(|| self.hub.directory().domains().first().map(String::as_str));
+        let claimed = match judged {
+            Judged::Fine(request, _) => request.from.as_ref(),
+            Judged::Later(_) => None,
+        };
+        let local = Some(arrived.ends.local.ip());
+        let claimed = claimed.and_then(|claim| self.names.claimed(claim, local));
+        let domain = domain.unwrap_or_default();
+        let now = self.hub.now();
+        super::auth::check(&self.gate, arrived, target, domain, claimed.as_ref(), now)
+    }
+
+    /// A claimed sender must be the authenticated one (`decisions.md` 8).
+    fn bind(&self, request: &Request, caller: &Caller, ends: Ends) -> Result<(), Refused> {
+        let Some(claim) = &request.from else {
+            return Ok(());
+        };
+        let claimed = self.names.claimed(claim, Some(ends.local.ip()));
+        let bound = claimed.map(|address| self.gate.bind(caller, Some(&address)));
+        if matches!(bound, Some(Ok(_))) {
+            return Ok(());
+        }
+        let cause = format!("RVP-From-Principal {claim} is not the authenticated user");
+        Err(Refused::new(Status::Forbidden, cause))
+    }
+
+    /// Whether an address leads to this person.
+    pub(super) fn is_person(&self, address: &Address, person: Option<PersonId>) -> bool {
+        match self.hub.directory().resolve(address) {
+            Resolution::Local(account) => Some(account.person) == person,
+            Resolution::UnknownUser | Resolution::Foreign => false,
+        }
+    }
+
+    fn node(&self, request: &Request, ends: Ends) -> Result<(Arc<Account>, Address), Refused> {
+        let address = self
+            .names
+            .address(&request.node, Some(ends.local.ip()))
+            .map_err(|why| {
+                let cause = match why {
+                    NotOurs::Host => "the host of the URL is none of [rvp] hosts",
+                    NotOurs::Node => "no such node",
+                };
+                Refused::new(Status::NotFound, cause)
+            })?;
+        match self.hub.directory().resolve(&address) {
+            Resolution::Local(account) => Ok((account, address)),
+            Resolution::UnknownUser | Resolution::Foreign => {
+                let cause = format!("no account {address}");
+                Err(Refused::new(Status::NotFound, cause))
+            }
+        }
+    }
+}
+
+/// A short page, as `rvp.md` 3 asks for.
+fn error(status: Status, cause: &str) -> Answered {
+    let mut text = String::with_capacity(cause.len() + 80);
+    text.push_str("<html><body>");
+    for c in cause.chars() {
+        match c {
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '&' => text.push_str("&amp;"),
+            c => text.push(c),
+        }
+    }
+    text.push_str("</body></html>");
+    Answered {
+        status: status.code(),
+        reason: status.reason(),
+        content_type: Some("text/html"),
+        body: text.into(),
+        ..Answered::default()
+    }
+}
+
+fn with_version(mut answered: Answered, version: &Version) -> Answered {
+    if let Ok(value) = HeaderValue::from_str(version.as_str()) {
+        let name = HeaderName::from_static("rvp-notifications-version");
+        answered.headers.insert(0, (name, value));
+    }
+    answered
+}

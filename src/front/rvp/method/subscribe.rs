@@ -1,0 +1,237 @@
+//! SUBSCRIBE: sign-in, watching, renewal.
+
+use super::super::app::{Asked, Refused, Reply};
+use super::super::callback::policy::{Mismatch, NotDialled};
+use super::super::handle::Wire;
+use super::super::names::Way;
+use super::super::{RVP, translate};
+use super::{propfind, seconds, seconds_left};
+use crate::core::command::{
+    Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether, Via, Watch,
+};
+use crate::core::error::Error;
+use crate::core::id::{PointId, WatchId};
+use rvp::document::Multistatus;
+use rvp::request::{NotificationType, Subscribe, SubscriptionId};
+use rvp::{CallBack, Status};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Lease when a renewal names none; what clients usually ask for (`rvp.md` 2).
+const USUAL: u32 = 14_400;
+
+/// A new subscription.
+pub(super) async fn new(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
+    match &wish.kind {
+        NotificationType::PragmaNotify => sign_in(asked, wish).await,
+        NotificationType::PropChange => watch(asked, wish).await,
+        NotificationType::Other(kind) => Err(Refused::new(
+            Status::PreconditionFailed,
+            format!("nothing is ever notified as {kind}"),
+        )),
+    }
+}
+
+/// Where the notifications of a subscription go.
+enum Target {
+    /// To the caller's own inboxes.
+    Logical,
+    /// To this checked address.
+    Dial(SocketAddr),
+    /// Nowhere: the address may not be dialled.
+    Nowhere,
+}
+
+fn target(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
+    let front = asked.front;
+    let (source, local) = (asked.ends.peer.ip(), asked.ends.local.ip());
+    match front
+        .names
+        .way(call_back, local, |at| front.policy.is_ours(at))
+    {
+        Way::Logical(address) if asked.same_person(&address, asked.caller.person) => {
+            Ok(Target::Logical)
+        }
+        Way::Logical(address) => Err(Refused::new(
+            Status::Forbidden,
+            format!("the Call-Back is {address}, who did not ask"),
+        )),
+        Way::Ourselves => Err(Refused::new(
+            Status::BadRequest,
+            "the Call-Back is this server itself",
+        )),
+        Way::Endpoint => {
+            let verdict = match call_back.address() {
+                Some(endpoint) => front.policy.judge(endpoint, source, local),
+                None => Err(NotDialled::Name),
+            };
+            not_dialled(asked, call_back, verdict)
+        }
+    }
+}
+
+fn not_dialled(
+    asked: &Asked<'_>,
+    call_back: &CallBack,
+    verdict: Result<SocketAddr, NotDialled>,
+) -> Result<Target, Refused> {
+    match (verdict, asked.front.policy.mismatch) {
+        (Ok(endpoint), _) => Ok(Target::Dial(endpoint)),
+        (Err(NotDialled::Ours), _) => Err(Refused::new(
+            Status::BadRequest,
+            "the Call-Back is this server itself",
+        )),
+        (Err(why), Mismatch::Refuse) => Err(Refused::new(Status::Forbidden, why.to_string())),
+        (Err(why), Mismatch::SendOnly) => {
+            tracing::warn!(
+                who = %asked.caller.address, %call_back, peer = %asked.ends.peer.ip(), %why,
+                "send-only: notifications can't reach this client"
+            );
+            Ok(Target::Nowhere)
+        }
+    }
+}
+
+fn wire(asked: &Asked<'_>, call_back: &CallBack, target: &Target) -> Wire {
+    Wire {
+        endpoint: match target {
+            Target::Dial(endpoint) => Some(*endpoint),
+            Target::Logical | Target::Nowhere => None,
+        },
+        host: call_back.authority().to_string(),
+        target: call_back.target(),
+        version: asked.request.version.as_str().to_owned(),
+        spoken: asked.spoken(),
+        agent: asked.request.user_agent.clone().unwrap_or_default(),
+    }
+}
+
+async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
+    if !asked.is_own() {
+        // What is sent to a person is nobody else's.
+        return Err(Refused::new(
+            Status::Forbidden,
+            "pragma/notify of another person's node",
+        ));
+    }
+    let target = target(asked, &wish.call_back)?;
+    let reach = match target {
+        Target::Dial(_) => Reach::Full,
+        Target::Nowhere => Reach::SendOnly,
+        Target::Logical => {
+            return Err(Refused::new(
+                Status::BadRequest,
+                "a sign-in needs a listener of the client's own as Call-Back",
+            ));
+        }
+    };
+    let wire = wire(asked, &wish.call_back, &target);
+    let spec = PointSpec {
+        key: None,
+        inbox: wish.call_back.to_string().into(),
+        lease: Duration::from_secs(wish.lifetime.into()),
+        tether: Tether::Address,
+        reach,
+        implies: None,
+        preference: 1000,
+        source: Some(asked.ends.peer.ip()),
+        client: wire.agent.as_str().into(),
+        machine: None,
+        handle: wire.handle(),
+    };
+    let inbox = spec.inbox.clone();
+    let points = register(asked, PointChange::Put(Box::new(spec))).await?;
+    // Ids rise, so the newest of this inbox is the one just made.
+    let point = points
+        .into_iter()
+        .filter(|point| point.inbox == inbox)
+        .max_by_key(|point| point.id)
+        .ok_or(Error::Storage)?;
+    tracing::info!(who = %asked.caller.address, call_back = %inbox, ?reach, "rvp sign-in");
+    let left = seconds_left(point.expires, asked.front.hub.now());
+    Ok(Reply::empty().subscription(point.id.0, left))
+}
+
+/// Changes the caller's RVP points.
+pub(super) async fn register(
+    asked: &Asked<'_>,
+    change: PointChange,
+) -> Result<Vec<PointInfo>, Error> {
+    let command = Command::Register(Register {
+        stack: RVP,
+        lineage: None,
+        changes: vec![change],
+    });
+    match asked.call(command).await? {
+        Done::Points(points) => Ok(points),
+        _ => Ok(Vec::new()),
+    }
+}
+
+async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
+    let target = target(asked, &wish.call_back)?;
+    let via = match target {
+        Target::Logical => Via::Inboxes,
+        Target::Dial(_) | Target::Nowhere => Via::Direct,
+    };
+    let command = Command::Watch(Watch {
+        stack: RVP,
+        lease: Duration::from_secs(wish.lifetime.into()),
+        via,
+        notify: false,
+        key: None,
+        handle: wire(asked, &wish.call_back, &target).handle(),
+    });
+    let Done::Watching {
+        watch: Some(watch),
+        lease,
+        view,
+    } = asked.call(command).await?
+    else {
+        return Err(Error::Storage.into());
+    };
+    let mut properties = vec![translate::state_property(&view)];
+    properties.extend(propfind::profile(asked).await);
+    let body = Multistatus::watched(asked.href(), properties).to_xml();
+    Ok(Reply::xml(Status::MultiStatus, body).subscription(watch.0, seconds(lease)))
+}
+
+/// Extends a sign-in or a watch.
+pub(super) async fn renew(
+    asked: &Asked<'_>,
+    id: &SubscriptionId,
+    lifetime: Option<u32>,
+) -> Result<Reply, Refused> {
+    let Some(number) = number(id) else {
+        return Err(Error::StaleId.into());
+    };
+    let lease = Duration::from_secs(lifetime.unwrap_or(USUAL).into());
+    if asked.is_own() {
+        let point = PointId(number);
+        match asked.call(Command::Renew { point, lease }).await {
+            Ok(Done::Points(points)) => {
+                let found = points.into_iter().find(|info| info.id == point);
+                let expires = found.ok_or(Error::StaleId)?.expires;
+                let left = seconds_left(expires, asked.front.hub.now());
+                return Ok(Reply::empty().subscription(number, left));
+            }
+            Ok(_) | Err(Error::StaleId) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let command = Command::RenewWatch {
+        watch: WatchId(number),
+        lease,
+        handle: None,
+        notify: false,
+    };
+    match asked.call(command).await? {
+        Done::Watching { lease, .. } => Ok(Reply::empty().subscription(number, seconds(lease))),
+        _ => Err(Error::StaleId.into()),
+    }
+}
+
+/// The number of one of our ids.
+pub(super) fn number(id: &SubscriptionId) -> Option<u32> {
+    id.number().and_then(|number| u32::try_from(number).ok())
+}

@@ -1,0 +1,57 @@
+//! SUBSCRIPTIONS: where a person is signed in, and who watches.
+
+use super::super::RVP;
+use super::super::app::{Asked, Refused, Reply};
+use super::seconds_left;
+use crate::core::command::{Command, Reply as Done};
+use crate::core::error::Error;
+use rvp::Status;
+use rvp::document::{Subscription, Subscriptions};
+use rvp::request::{NotificationType, SubscriptionId};
+
+/// Lists the subscriptions of one type.
+pub(super) async fn run(asked: &Asked<'_>, kind: &NotificationType) -> Result<Reply, Refused> {
+    let Done::Standing(standing) = asked.call(Command::Standing).await? else {
+        return Err(Error::Storage.into());
+    };
+    let now = asked.front.hub.now();
+    let left = |expires| u32::try_from(seconds_left(expires, now)).unwrap_or(u32::MAX);
+    let id = |number: u32| SubscriptionId::from(u64::from(number));
+    let list = match kind {
+        NotificationType::PragmaNotify => {
+            // Sign-ins of other stacks have no RVP subscription: a client that throws out all
+            // other ones it sees (`rvp.md` 8.6) must not hit them.
+            let mine = standing.points.iter().filter(|point| point.stack == RVP);
+            mine.map(|point| Subscription {
+                id: id(point.id.0),
+                // A client's address is shown to its owner only.
+                href: if asked.is_own() {
+                    point.inbox.to_string()
+                } else {
+                    asked.href()
+                },
+                principal: asked.href(),
+                seconds: Some(left(point.expires)),
+            })
+            .collect()
+        }
+        NotificationType::PropChange => standing
+            .watches
+            .iter()
+            .map(|watch| {
+                let href = asked.front.names.href(&watch.watcher, &asked.spoken());
+                Subscription {
+                    id: id(watch.id.0),
+                    href: href.clone(),
+                    principal: href,
+                    seconds: Some(left(watch.expires)),
+                }
+            })
+            .collect(),
+        NotificationType::Other(_) => Vec::new(),
+    };
+    Ok(Reply::xml(
+        Status::Successful,
+        Subscriptions { list }.to_xml(),
+    ))
+}

@@ -1,0 +1,277 @@
+//! The core's events, as NOTIFYs to clients, and what became of them.
+//!
+//! Events are only sorted here, on the shard that emits them; documents are written by the task of
+//! the inbox they go to.
+
+use super::RVP;
+use super::callback::queue::{Dialler, Fate, Job, Post, Work};
+use super::encoding::Dialects;
+use super::handle::Wire;
+use super::names::Names;
+use super::{render, status};
+use crate::core::access::Scheme;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Command, Condition, Outcome, Route};
+use crate::core::event::{Event, Outbound};
+use crate::core::id::PersonId;
+use crate::core::message::Message;
+use crate::hub::{Hub, ReplyTo, Resolution};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+/// Writes requests and reports results.
+pub(super) struct Postman {
+    pub(super) hub: Hub,
+    pub(super) names: Names,
+    pub(super) dialects: Arc<Dialects>,
+    /// Address that speaks for the server.
+    pub(super) system: Address,
+}
+
+/// Takes events from shards.
+pub(super) struct Outbox {
+    pub(super) hub: Hub,
+    pub(super) dialler: Dialler,
+    pub(super) postman: Arc<Postman>,
+}
+
+impl Outbound for Outbox {
+    fn take(&self, event: Event) {
+        match event {
+            Event::Deliver {
+                person,
+                point,
+                message,
+                redelivered,
+            } => {
+                let wire = Wire::read(&point.handle);
+                let work = Work::Message {
+                    message,
+                    redelivered,
+                };
+                let job = Job {
+                    person,
+                    point: Some(point),
+                    work,
+                };
+                match wire.and_then(|wire| wire.endpoint) {
+                    Some(endpoint) => self.dialler.push(endpoint, job),
+                    None => self.postman.outcome(&job, Outcome::Failed),
+                }
+            }
+            Event::InboxPresence {
+                person,
+                watcher,
+                point,
+                of,
+                watch,
+                change,
+            } => {
+                let Some(endpoint) = Wire::read(&point.handle).and_then(|wire| wire.endpoint)
+                else {
+                    return;
+                };
+                let work = Work::Change {
+                    watched: None,
+                    of,
+                    watcher,
+                    watch,
+                    change,
+                };
+                let job = Job {
+                    person,
+                    point: Some(point),
+                    work,
+                };
+                self.dialler.push(endpoint, job);
+            }
+            Event::Presence {
+                person,
+                of,
+                watcher,
+                watch,
+                handle,
+                change,
+            } => self.direct(person, of, watcher, (watch, handle), change),
+            Event::Cancel { point, message } => self.dialler.cancel(point, message),
+            Event::PointEnded { person, point } => {
+                if let Some(endpoint) = Wire::read(&point.handle).and_then(|wire| wire.endpoint) {
+                    self.dialler.point_ended(person, endpoint, point.id);
+                }
+            }
+            // Everything needed is in the events themselves.
+            Event::PointRestored { .. } | Event::WatchRestored { .. } => {}
+        }
+    }
+}
+
+impl Outbox {
+    fn direct(
+        &self,
+        watched: PersonId,
+        of: Address,
+        watcher: Address,
+        watch: (crate::core::id::WatchId, crate::core::id::Handle),
+        change: crate::core::command::Change,
+    ) {
+        let Some(endpoint) = Wire::read(&watch.1).and_then(|wire| wire.endpoint) else {
+            return;
+        };
+        let Resolution::Local(account) = self.hub.directory().resolve(&watcher) else {
+            return;
+        };
+        let work = Work::Change {
+            watched: Some(watched),
+            of,
+            watcher,
+            watch,
+            change,
+        };
+        let job = Job {
+            person: account.person,
+            point: None,
+            work,
+        };
+        self.dialler.push(endpoint, job);
+    }
+}
+
+impl Post for Postman {
+    fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>> {
+        match &job.work {
+            Work::Message { message, .. } => self.message(job, message),
+            Work::Change {
+                of,
+                watcher,
+                watch,
+                change,
+                ..
+            } => {
+                let handle = job.point.as_ref().map_or(&watch.1, |point| &point.handle);
+                let wire = Wire::read(handle)?;
+                let body = render::change(self, &wire, of, watcher, change)?;
+                let head = Head {
+                    from: self.names.href(of, &wire.spoken),
+                    subscription: watch.0.0,
+                    ack: "SingleHop",
+                    hops: 1,
+                };
+                request(&wire, &head, body)
+            }
+        }
+    }
+
+    fn report(&self, job: &Job, fate: Fate) {
+        match &job.work {
+            Work::Message { message, .. } => {
+                let outcome = match fate {
+                    // Typing that has stopped, receipts: RVP has no word for them.
+                    Fate::Nothing if message.content.ephemeral() => Outcome::Delivered,
+                    fate => status::of_fate(fate),
+                };
+                self.outcome(job, outcome);
+            }
+            Work::Change { watched, watch, .. } => {
+                if let Some(point) = &job.point {
+                    let alive = match fate {
+                        Fate::Answered(_) if point.condition == Condition::Doubted => true,
+                        Fate::Unanswered(_) | Fate::GivenUp => false,
+                        Fate::Answered(_) | Fate::Nothing | Fate::QueueFull => return,
+                    };
+                    let command = Command::Health {
+                        point: point.id,
+                        alive,
+                    };
+                    self.send(job.person, command);
+                } else if let (Fate::GivenUp, Some(watched)) = (fate, watched) {
+                    let command = Command::Unwatch {
+                        watch: watch.0,
+                        notify: false,
+                    };
+                    self.send(*watched, command);
+                }
+            }
+        }
+    }
+}
+
+impl Postman {
+    fn message(&self, job: &Job, message: &Message) -> Option<Request<Full<Bytes>>> {
+        let point = job.point.as_ref()?;
+        let wire = Wire::read(&point.handle)?;
+        let at = wire.endpoint.map(|endpoint| endpoint.ip());
+        let form = self.dialects.form(job.person, at, &wire.agent);
+        let body = render::message(self, &wire, message, form)?;
+        let head = Head {
+            from: self.names.href(&message.from, &wire.spoken),
+            subscription: point.id.0,
+            ack: "DeepOr",
+            hops: message.hops.saturating_add(1),
+        };
+        request(&wire, &head, body)
+    }
+
+    fn outcome(&self, job: &Job, outcome: Outcome) {
+        if let (Work::Message { message, .. }, Some(point)) = (&job.work, &job.point) {
+            let command = Command::Outcome {
+                message: message.id,
+                point: point.id,
+                outcome,
+            };
+            self.send(job.person, command);
+        }
+    }
+
+    fn send(&self, person: PersonId, command: Command) {
+        let caller = Caller {
+            address: self.system.clone(),
+            person: None,
+            scheme: Scheme::Internal,
+            route: Route::Internal,
+        };
+        self.hub.send(person, caller, command, ReplyTo::Nobody);
+    }
+
+    /// The name that is shown for an address of ours.
+    pub(super) fn display_name(&self, address: &Address) -> String {
+        match self.hub.directory().resolve(address) {
+            Resolution::Local(account) => super::translate::display_name(&account),
+            Resolution::UnknownUser | Resolution::Foreign => address.local().to_owned(),
+        }
+    }
+}
+
+/// What differs between NOTIFYs.
+struct Head {
+    from: String,
+    subscription: u32,
+    ack: &'static str,
+    hops: u8,
+}
+
+fn request(wire: &Wire, head: &Head, body: Bytes) -> Option<Request<Full<Bytes>>> {
+    // COMPAT(libraries): some listeners look at exactly these headers; never more than needed and
+    // never credentials.
+    let request = Request::builder()
+        .method("NOTIFY")
+        .uri(&wire.target)
+        .header(HOST, &wire.host)
+        .header(name("rvp-notifications-version"), &wire.version)
+        .header(name("rvp-from-principal"), &head.from)
+        .header(name("rvp-ack-type"), HeaderValue::from_static(head.ack))
+        .header(name("rvp-hop-count"), u16::from(head.hops))
+        .header(name("subscription-id"), head.subscription)
+        .header(CONTENT_TYPE, HeaderValue::from_static("text/xml"))
+        .header(CONTENT_LENGTH, body.len())
+        .body(Full::new(body));
+    request
+        .inspect_err(|error| tracing::warn!(%error, stack = %RVP, "NOTIFY can't be written"))
+        .ok()
+}
+
+fn name(text: &'static str) -> HeaderName {
+    HeaderName::from_static(text)
+}

@@ -1,0 +1,300 @@
+//! Values: states, properties and access entries, wire to core and back.
+
+use super::names::Names;
+use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::command::{PropertyName, PropertyValue};
+use crate::core::port::Account;
+use crate::core::presence::{Origin, Presence, State, View};
+use rvp::document::{
+    Ace, AcePrincipal, Credentials, Property, PropertyName as WireName, Right as WireRight,
+    Rights as WireRights, Schemes, State as WireState, StateValue,
+};
+use rvp::{Principal, namespace};
+use std::net::IpAddr;
+
+/// The neutral value of a state element (`presence-mapping.toml`, `decisions.md` 10).
+pub(super) fn presence(state: &WireState) -> Presence {
+    let neutral = match state {
+        WireState::Online => State::Online,
+        WireState::Offline => State::Offline,
+        WireState::Away => State::Away,
+        WireState::Busy => State::Busy,
+        WireState::BackSoon => State::BackSoon,
+        WireState::OnPhone => State::OnPhone,
+        WireState::AtLunch => State::AtLunch,
+        WireState::Idle => State::Idle,
+        WireState::Invisible => State::Invisible,
+        WireState::Other(_) => {
+            let token = state.as_str();
+            return Presence {
+                state: State::Online,
+                origin: Origin::Automatic,
+                token: Some(token.into()),
+                note: Some(token.into()),
+            };
+        }
+    };
+    Presence::of(neutral)
+}
+
+/// The state element that a watcher is shown.
+pub(super) fn state(view: &View) -> WireState {
+    if let (State::Online, Some(token)) = (view.state, &view.token)
+        && let Some(state) = WireState::parse(token)
+    {
+        return state;
+    }
+    match view.state {
+        State::Registered | State::Online => WireState::Online,
+        State::Idle => WireState::Idle,
+        State::Busy | State::DoNotDisturb => WireState::Busy,
+        State::OnPhone => WireState::OnPhone,
+        State::AtLunch => WireState::AtLunch,
+        State::Away => WireState::Away,
+        State::BackSoon => WireState::BackSoon,
+        State::Invisible | State::Offline => WireState::Offline,
+    }
+}
+
+/// The state as a property.
+pub(super) fn state_property(view: &View) -> Property {
+    Property::State(StateValue::bare(state(view)))
+}
+
+/// The core's name of a property.
+pub(super) fn name(wire: &WireName) -> PropertyName {
+    let (namespace, local) = match wire {
+        WireName::State => (namespace::RVP, "state"),
+        WireName::DisplayName => (namespace::DAV, "displayname"),
+        WireName::Email => (namespace::RVP, "email"),
+        WireName::MobileState => (namespace::RVP, "mobile-state"),
+        WireName::MobileDescription => (namespace::RVP, "mobile-description"),
+        WireName::Other(name) => (name.namespace().as_str(), name.local()),
+    };
+    PropertyName {
+        namespace: namespace.into(),
+        local: local.into(),
+    }
+}
+
+/// The wire name of a stored property; `None` if it can be no element name.
+pub(super) fn wire_name(name: &PropertyName) -> Option<WireName> {
+    xml::Name::parse(std::sync::Arc::clone(&name.namespace), &name.local)
+        .map(|name| WireName::of(&name))
+}
+
+/// What is stored of a property: text values as they are, others as a document of their own.
+/// `None` for the state, which is no stored property.
+pub(super) fn value(property: &Property) -> Option<PropertyValue> {
+    let text = match property {
+        Property::State(_) | Property::Name(WireName::State) => return None,
+        Property::DisplayName(text)
+        | Property::Email(text)
+        | Property::MobileState(text)
+        | Property::MobileDescription(text) => text.clone(),
+        Property::Opaque(element) => Property::to_stored(element),
+        Property::Name(WireName::Other(name)) => {
+            Property::to_stored(&xml::Element::named(name.clone()))
+        }
+        Property::Name(_) => String::new(),
+    };
+    Some(PropertyValue {
+        bytes: text.into_bytes().into(),
+        expires: None,
+    })
+}
+
+/// A stored property as it is written; `None` if it can't be read.
+pub(super) fn property(name: &WireName, value: &PropertyValue) -> Option<Property> {
+    let text = std::str::from_utf8(&value.bytes).ok()?;
+    match name {
+        WireName::State => None,
+        WireName::DisplayName => Some(Property::DisplayName(text.to_owned())),
+        WireName::Email => Some(Property::Email(text.to_owned())),
+        WireName::MobileState => Some(Property::MobileState(text.to_owned())),
+        WireName::MobileDescription => Some(Property::MobileDescription(text.to_owned())),
+        WireName::Other(_) => Property::from_stored(text).ok(),
+    }
+}
+
+/// The name that is shown for an account that has set none.
+pub(super) fn display_name(account: &Account) -> String {
+    if account.display_name.is_empty() {
+        account.address.local().to_owned()
+    } else {
+        account.display_name.clone()
+    }
+}
+
+/// The mail address that is shown for an account that has set none.
+pub(super) fn email(account: &Account) -> String {
+    if account.email.is_empty() {
+        account.address.to_string()
+    } else {
+        account.email.clone()
+    }
+}
+
+const RIGHTS: [(Right, WireRight); 10] = [
+    (Right::List, WireRight::List),
+    (Right::Read, WireRight::Read),
+    (Right::Write, WireRight::Write),
+    (Right::ReadAcl, WireRight::ReadAcl),
+    (Right::WriteAcl, WireRight::WriteAcl),
+    (Right::SendTo, WireRight::SendTo),
+    (Right::Presence, WireRight::Presence),
+    (Right::ReceiveFrom, WireRight::ReceiveFrom),
+    (Right::Subscriptions, WireRight::Subscriptions),
+    (Right::SubscribeOthers, WireRight::SubscribeOthers),
+];
+
+fn rights(wire: WireRights) -> Rights {
+    if wire.has(WireRight::All) {
+        return Rights::ALL;
+    }
+    RIGHTS
+        .into_iter()
+        .filter(|(_, name)| wire.has(*name))
+        .fold(Rights::default(), |set, (right, _)| set.with(right))
+}
+
+fn wire_rights(rights: Rights) -> WireRights {
+    if rights == Rights::ALL {
+        return WireRights::NONE.with(WireRight::All);
+    }
+    RIGHTS
+        .into_iter()
+        .filter(|(right, _)| rights.has(*right))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// An entry of an access list, as a client wrote it. `None` if it names nobody that can be.
+pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEntry> {
+    let subject = match &ace.principal {
+        AcePrincipal::All => Subject::Everybody,
+        AcePrincipal::One(text) => {
+            let principal = Principal::parse(text).ok()?;
+            match names.claimed(&principal, Some(local)) {
+                Some(address) => Subject::Address(address),
+                None => Subject::Server(text.trim().to_lowercase().into()),
+            }
+        }
+    };
+    let schemes = match ace.credentials {
+        Credentials::Any => Vec::new(),
+        Credentials::Only(only) => [
+            (only.ntlm, Scheme::Ntlm),
+            (only.digest, Scheme::Digest),
+            (only.assertion, Scheme::Assertion),
+            (only.internal, Scheme::Internal),
+        ]
+        .into_iter()
+        .filter_map(|(named, scheme)| named.then_some(scheme))
+        .collect(),
+    };
+    Some(AccessEntry {
+        subject,
+        schemes,
+        grant: rights(ace.grant),
+        deny: rights(ace.deny),
+    })
+}
+
+/// An entry as a client reads it; `None` for those that RVP can't say.
+pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ace> {
+    let principal = match &entry.subject {
+        Subject::Everybody => AcePrincipal::All,
+        Subject::Address(address) => AcePrincipal::One(names.href(address, spoken)),
+        Subject::Server(name) => AcePrincipal::One(name.to_string()),
+        Subject::Domain(_) => return None,
+    };
+    let has = |scheme| entry.schemes.contains(&scheme);
+    let only = Schemes {
+        ntlm: has(Scheme::Ntlm),
+        digest: has(Scheme::Digest),
+        assertion: has(Scheme::Assertion),
+        internal: has(Scheme::Internal),
+    };
+    let credentials = if only == Schemes::default() {
+        Credentials::Any
+    } else {
+        Credentials::Only(only)
+    };
+    Some(Ace {
+        principal,
+        credentials,
+        grant: wire_rights(entry.grant),
+        deny: wire_rights(entry.deny),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::time::Time;
+
+    #[test]
+    fn states_go_both_ways() {
+        for token in [
+            "online",
+            "offline",
+            "away",
+            "busy",
+            "back-soon",
+            "on-phone",
+            "at-lunch",
+            "idle",
+            "gaming",
+        ] {
+            let wire = WireState::parse(token).expect(token);
+            let value = presence(&wire);
+            let view = View {
+                state: value.state,
+                token: value.token,
+                note: value.note,
+                since: Time(0),
+            };
+            assert_eq!(state(&view).as_str(), token);
+        }
+        let hidden = presence(&WireState::Invisible);
+        assert_eq!(hidden.state, State::Invisible);
+        let unknown = presence(&WireState::parse("gaming").expect("token"));
+        assert_eq!(
+            (unknown.state, unknown.note.as_deref()),
+            (State::Online, Some("gaming"))
+        );
+    }
+
+    #[test]
+    fn entries_go_both_ways() {
+        let names = Names::new(&["example.com".into()], ["im.example.com"], [], vec![]);
+        let local = IpAddr::from([127, 0, 0, 1]);
+        for (principal, rights) in [
+            (AcePrincipal::All, WireRights::NONE.with(WireRight::All)),
+            (
+                AcePrincipal::One("http://im.example.com/instmsg/aliases/bob".into()),
+                WireRights::NONE
+                    .with(WireRight::SendTo)
+                    .with(WireRight::Presence),
+            ),
+            (AcePrincipal::One("im.example.com".into()), WireRights::NONE),
+            (
+                AcePrincipal::One("http://im.other.example/instmsg/aliases/x".into()),
+                WireRights::NONE,
+            ),
+        ] {
+            let written = Ace {
+                principal,
+                credentials: Credentials::Only(Schemes {
+                    digest: true,
+                    ..Schemes::default()
+                }),
+                grant: WireRights::NONE,
+                deny: rights,
+            };
+            let kept = entry(&written, &names, local).expect("entry");
+            assert_eq!(ace(&kept, &names, "im.example.com"), Some(written));
+        }
+    }
+}

@@ -299,3 +299,64 @@ fn answers_to_a_subscribe() {
     assert_eq!(answer("481 x", ""), Next::Over, "there was no dialog");
     assert_eq!(answer("489 x", ""), Next::Over);
 }
+
+/// Any order of events: one NOTIFY under way at most, CSeq only rises, the newest content is the
+/// last one sent, nothing after the end.
+#[test]
+fn operation_sequences() {
+    bolero::check!()
+        .with_type::<Vec<(u8, u8)>>()
+        .for_each(|operations| {
+            let mut notifier = notifier();
+            let (mut now, mut under_way, mut last_cseq, mut ended) = (0, false, 0, false);
+            let mut newest: Option<String> = None;
+            for (step, (what, which)) in operations.iter().take(100).enumerate() {
+                now += 1_000;
+                let mut after = After::Quiet;
+                let sent = match what % 8 {
+                    0..=2 => {
+                        let body = step.to_string();
+                        if notifier.is_live() {
+                            newest = Some(body.clone());
+                        }
+                        notifier.notify(now, Content::new("t/x", body), STAMP)
+                    }
+                    3 | 4 if under_way => {
+                        let status =
+                            [200, 200, 202, 415, 500, 481, 408, 100][usize::from(which % 8)];
+                        after = notifier.answered(status);
+                        under_way = status == 100 && after != After::Ended;
+                        None
+                    }
+                    5 if under_way => {
+                        after = notifier.silent();
+                        under_way = false;
+                        None
+                    }
+                    6 if which % 16 == 0 => notifier.terminate(now, Reason::GiveUp, None, STAMP),
+                    7 => notifier.expire(now, STAMP),
+                    _ => notifier.next(now, STAMP),
+                };
+                let sent = if after == After::More {
+                    notifier.next(now, STAMP)
+                } else {
+                    sent
+                };
+                if let Some(notify) = sent {
+                    assert!(!under_way, "one at a time");
+                    assert!(!ended, "nothing after the end");
+                    under_way = true;
+                    let message = read(&notify.bytes);
+                    let (cseq, _) =
+                        crate::scan::cseq(message.first(HeaderId::CSeq).unwrap()).unwrap();
+                    assert!(cseq > last_cseq);
+                    last_cseq = cseq;
+                    if let Some(newest) = newest.take() {
+                        assert_eq!(body(&notify), newest);
+                    }
+                }
+                ended |= after == After::Ended;
+                assert!(!(ended && notifier.is_live()));
+            }
+        });
+}

@@ -162,7 +162,7 @@ impl<M> Engine<M> {
             // RFC 6026 7.2: every 2xx is passed up, from each branch of a fork.
             (Phase::Accepted, 200..300) => true,
             (Phase::Completed, 300..) if invite => {
-                let (flow, ack) = (transaction.flow, transaction.ack.clone());
+                let (flow, ack) = (transaction.flow, transaction.bytes.clone());
                 self.send(tx, flow, ack);
                 false
             }
@@ -197,7 +197,6 @@ impl<M> Engine<M> {
             (Machine::ClientInvite, _) => {
                 transaction.phase = Phase::Completed;
                 ack = ack_for(&transaction.bytes, &answer.to);
-                transaction.ack = ack.clone().unwrap_or_default();
                 (!reliable).then_some(settings.d)
             }
             _ => {
@@ -205,7 +204,7 @@ impl<M> Engine<M> {
                 (!reliable).then_some(settings.t4) // timer K
             }
         };
-        transaction.bytes = Bytes::new();
+        transaction.bytes = ack.clone().unwrap_or_default();
         let flow = transaction.flow;
         if let Some(ack) = ack {
             self.send(tx, flow, ack);

@@ -58,10 +58,9 @@ pub(super) struct Transaction {
     pub(super) stop: Stop,
     pub(super) status: u16,
     pub(super) flow: Flow,
-    /// Client: the request. Server: the latest response. Empty: none.
+    /// What a repeat sends. Client: the request, or the ACK of an INVITE that failed. Server: the
+    /// latest response. Empty: none.
     pub(super) bytes: Bytes,
-    /// Client INVITE: the ACK of a failure, for its repeats.
-    pub(super) ack: Bytes,
     /// The caller's own.
     pub(super) token: u64,
     pub(super) repeat_at: Millis,
@@ -82,7 +81,6 @@ impl Transaction {
             status: 0,
             flow,
             bytes: Bytes::new(),
-            ack: Bytes::new(),
             token: 0,
             repeat_at: NEVER,
             interval: 0,

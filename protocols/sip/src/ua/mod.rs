@@ -5,6 +5,7 @@
 //! brings; [`Ua::poll`] is drained to [`Output::Idle`].
 
 mod agent;
+mod answers;
 mod body;
 mod incoming;
 mod outgoing;

@@ -522,3 +522,53 @@ fn strangers_are_answered_as_the_rfcs_say() {
         400,
     );
 }
+
+/// Whatever a server sends, well-formed as SIP or not: no panic, and it rests in the end.
+#[test]
+fn hostile_servers() {
+    let starts = [
+        "MESSAGE sip:a SIP/2.0",
+        "NOTIFY sip:a SIP/2.0",
+        "SIP/2.0 200 OK",
+        "SIP/2.0 407 x",
+        "SIP/2.0 423 x",
+    ];
+    bolero::check!()
+        .with_type::<Vec<(u8, Vec<u8>)>>()
+        .for_each(|messages| {
+            let link = Link {
+                flow: flow(Transport::Tcp),
+                local: "10.0.0.1:1".parse().unwrap(),
+            };
+            let mut rng = Rng::new(1);
+            let mut ua = Ua::new(Account::new("a@h", "p"), link, move || rng.next_u64());
+            ua.register(0);
+            ua.watch(0, "b@h");
+            ua.text(0, "b@h", "x");
+            let mut last = String::new();
+            for (now, (which, garbage)) in messages.iter().take(20).enumerate() {
+                while let Output::Send(bytes) = ua.poll(now as u64) {
+                    last = text(&bytes);
+                }
+                let start = starts[usize::from(*which) % starts.len()];
+                let head = last.split_once("\r\n").map_or("", |(_, head)| head);
+                let head = head.split("\r\nContent-").next().unwrap_or("");
+                let noise = text(garbage).replace(['\r', '\n'], " ");
+                let wire = format!(
+                    "{start}\r\n{head}\r\nMin-Expires: 9999\r\nSubscription-State: {noise}\r\n\
+                Proxy-Authenticate: Digest realm=\"r\",nonce=\"{noise}\"\r\nContact: {noise}\r\n\
+                Content-Length: 0\r\n\r\n"
+                );
+                let read = frame_datagram(Bytes::from(wire), &Limits::default());
+                if let Ok(Datagram::Message(message)) = read {
+                    ua.handle(now as u64, Input::Message(message));
+                }
+            }
+            for _ in 0..200 {
+                if matches!(ua.poll(100), Output::Idle { .. }) {
+                    return;
+                }
+            }
+            panic!("it never rests");
+        });
+}

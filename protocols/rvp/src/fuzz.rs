@@ -29,3 +29,25 @@ pub fn documents(data: &[u8]) {
         assert!(Acl::parse(read.to_xml().as_bytes(), ROOM).as_ref() == Ok(&read));
     }
 }
+
+/// Any bytes as a MIME block and in both text forms: no panic, and a read block prints to an equal
+/// one.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn mime(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut habit = crate::text::Habit::default();
+    let text = habit.read(&text);
+    if let Ok(block) = crate::mime::Block::parse(&text) {
+        assert!(crate::mime::Block::parse(&block.to_string()).as_ref() == Ok(&block));
+        let _ = (
+            block.kind(),
+            block.format(),
+            block.session(),
+            block.invitation(),
+        );
+    }
+    let octets = crate::text::to_octets(&text);
+    assert!(crate::text::from_octets(&octets).as_deref() == Some(&*text));
+}

@@ -48,7 +48,11 @@ impl Head {
                     head.end = lines.at;
                     break;
                 }
-                Line::Fault(kind) => head.blame(kind),
+                // The line was not taken; what follows it means nothing.
+                Line::Fault(kind) => {
+                    head.blame(kind);
+                    break;
+                }
                 Line::End => {
                     head.blame(missing_end(buf, limits));
                     break;

@@ -1,26 +1,64 @@
 //! The handle that fronts, admin and cli hold.
 
+use super::admission::Hall;
+use super::loader::{self, Load};
+use super::mailbox::{Inbox, Inside, Mailbox};
+use super::numbers::{Fresh, Pool};
+use super::shard::Shard;
+use super::shared::{Attached, Shared};
+use super::writer::{self, From, Job};
 use super::{
-    Admission, AdmissionHook, Answer, Clock, Directory, ReplyTo, Settings, Stats, TraceLog,
+    AdmissionHook, Answer, Clock, Directory, Envelope, ReplyTo, Resolution, Settings, Stats,
+    TraceLog,
 };
+use crate::core::address::Address;
 use crate::core::command::{Caller, Command};
 use crate::core::error::Error;
 use crate::core::event::Outbound;
 use crate::core::fidelity::FidelityColumn;
 use crate::core::id::{PersonId, Stack};
-use crate::core::port::{Account, Store, StoreError};
+use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
 use crate::core::time::Time;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How long `stop` waits for what is under way: longer than the core lets a sender wait for an
+/// answer (4 s, `decisions.md` 18), shorter than the 10 s a stopping server has.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Pause between two looks at what is under way while stopping.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// The hub. Clones share it.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
 struct Inner {
-    directory: Directory,
-    clock: Arc<dyn Clock>,
-    trace: TraceLog,
-    stats: Stats,
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    live: LiveReader,
+    ready: Mutex<Ready>,
+}
+
+type Live = Result<Vec<(PersonId, PersonRecords)>, StoreError>;
+/// Reads live state; keeps the storage's type out of the handle's.
+type LiveReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Live> + Send>> + Send + Sync>;
+
+/// What waits for `open`, and what `stop` has to end.
+struct Ready {
+    attached: Attached,
+    hooks: Vec<Arc<dyn AdmissionHook>>,
+    inboxes: Vec<Inbox>,
+    writer: Option<mpsc::UnboundedSender<Job>>,
+    loader: Option<mpsc::UnboundedSender<Load>>,
+    refill: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Hub {
@@ -33,74 +71,300 @@ impl Hub {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let accounts = store.accounts().await?;
-        Ok(Self(Arc::new(Inner {
+        let pool = Pool::start(&*store).await?;
+        let shards = match settings.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let (mailboxes, inboxes) = (0..shards.min(256))
+            .map(|_| Mailbox::new(settings.mailbox, settings.reserve))
+            .unzip();
+        let shared = Arc::new(Shared {
             directory: Directory::new(domains, accounts),
             clock,
             trace: TraceLog::new(settings.trace_messages),
             stats: Stats::default(),
+            settings,
+            mailboxes,
+            attached: OnceLock::new(),
+            closing: AtomicBool::new(false),
+        });
+        let (writer, jobs) = mpsc::unbounded_channel();
+        let (loader, loads) = mpsc::unbounded_channel();
+        let tasks = vec![
+            tokio::spawn(writer::run(Arc::clone(&store), Arc::clone(&shared), jobs)),
+            tokio::spawn(loader::run(Arc::clone(&store), Arc::clone(&shared), loads)),
+        ];
+        let refill = tokio::spawn(Arc::clone(&pool).refill(Arc::clone(&store)));
+        let live: LiveReader = Box::new(move || {
+            let store = Arc::clone(&store);
+            Box::pin(async move { store.live().await })
+        });
+        let ready = Mutex::new(Ready {
+            attached: Attached::default(),
+            hooks: Vec::new(),
+            inboxes,
+            writer: Some(writer),
+            loader: Some(loader),
+            refill: Some(refill),
+            tasks,
+        });
+        Ok(Self(Arc::new(Inner {
+            shared,
+            pool,
+            live,
+            ready,
         })))
     }
 
     /// Says who takes the events of a stack, and how well that stack shows what came by others.
-    /// Before [`Hub::open`].
-    pub fn attach(&self, _stack: Stack, _outbound: Arc<dyn Outbound>, _fidelity: FidelityColumn) {}
-
-    /// Adds an admission hook after those that are there. Before [`Hub::open`].
-    pub fn admit_with(&self, hook: Arc<dyn AdmissionHook>) {
-        let _: Option<Admission> = None;
-        drop(hook);
+    /// Before [`Hub::open`]; later calls have no effect.
+    pub fn attach(&self, stack: Stack, outbound: Arc<dyn Outbound>, fidelity: FidelityColumn) {
+        let mut ready = self.ready();
+        ready.attached.fidelity.put(stack, fidelity);
+        ready.attached.fronts.retain(|(name, _)| *name != stack);
+        ready.attached.fronts.push((stack, outbound));
     }
 
-    /// Loads live state and emits `PointRestored` and `WatchRestored`. Commands are answered
-    /// `Stopping` before.
+    /// Adds an admission hook after those that are there. Before [`Hub::open`]; later calls have
+    /// no effect.
+    pub fn admit_with(&self, hook: Arc<dyn AdmissionHook>) {
+        self.ready().hooks.push(hook);
+    }
+
+    /// Loads live state, emits `PointRestored` and `WatchRestored`, then takes commands. Commands
+    /// before are answered `Stopping`.
     pub async fn open(&self) -> Result<(), StoreError> {
+        let people = (self.0.live)().await?;
+        let shared = &self.0.shared;
+        let mut parts: Vec<Vec<(PersonId, PersonRecords)>> = Vec::new();
+        parts.resize_with(shared.mailboxes.len(), Vec::new);
+        for (person, records) in people {
+            if let Some(part) = parts.get_mut(shared.shard_of(person)) {
+                part.push((person, records));
+            }
+        }
+        let mut ready = self.ready();
+        let (Some(writer), Some(loader)) = (ready.writer.clone(), ready.loader.clone()) else {
+            return Err(StoreError::Backend("the hub is stopped".to_owned()));
+        };
+        let mut attached = std::mem::take(&mut ready.attached);
+        let hooks = std::mem::take(&mut ready.hooks);
+        if !hooks.is_empty() {
+            attached.hall = Some(Hall::open(hooks, shared.settings.reserve, shared));
+        }
+        if shared.attached.set(attached).is_err() {
+            return Err(StoreError::Backend("the hub is open already".to_owned()));
+        }
+        let inboxes = std::mem::take(&mut ready.inboxes);
+        for ((number, inbox), people) in inboxes.into_iter().enumerate().zip(parts) {
+            let mut shard = Shard::new(
+                number,
+                Arc::clone(shared),
+                Fresh::new(Arc::clone(&self.0.pool)),
+                writer.clone(),
+                loader.clone(),
+            );
+            let task = tokio::spawn(async move {
+                shard.restore_all(people);
+                shard.run(inbox).await;
+            });
+            ready.tasks.push(task);
+        }
         Ok(())
     }
 
     /// All accounts.
     pub fn directory(&self) -> &Directory {
-        &self.0.directory
+        &self.0.shared.directory
     }
 
     /// The time.
     pub fn now(&self) -> Time {
-        self.0.clock.now()
+        self.0.shared.clock.now()
     }
 
     /// Asks a person's shard and waits for the answer.
     pub async fn call(&self, to: PersonId, caller: &Caller, command: Command) -> Answer {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         self.send(to, caller.clone(), command, ReplyTo::Once(sender));
         receiver.await.unwrap_or(Err(Error::Stopping))
     }
 
     /// Sends a command to a person's shard; never waits. A full mailbox answers `Overloaded`.
-    pub fn send(&self, _to: PersonId, _caller: Caller, _command: Command, reply: ReplyTo) {
-        reply.answer(Err(Error::Stopping));
+    /// `Outcome`, `Tether` and `Health` are never refused.
+    pub fn send(&self, to: PersonId, caller: Caller, command: Command, reply: ReplyTo) {
+        let envelope = Envelope {
+            caller,
+            command,
+            reply,
+        };
+        self.0.shared.post(to, envelope);
     }
 
     /// Checkpoints of messages.
     pub fn trace(&self) -> &TraceLog {
-        &self.0.trace
+        &self.0.shared.trace
     }
 
     /// Counters.
     pub fn stats(&self) -> &Stats {
-        &self.0.stats
+        &self.0.shared.stats
     }
 
     /// Adds or replaces an account, durably; its addresses lead to it as soon as this returns.
     pub async fn put_account(&self, account: Account) -> Result<(), StoreError> {
-        self.0.directory.put(account);
-        Ok(())
+        let result = self.put_accounts(vec![account]).await.pop();
+        result.unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// The same for many (an import), in few commits. One result per account, in order.
+    pub async fn put_accounts(&self, accounts: Vec<Account>) -> Vec<Result<(), StoreError>> {
+        let mut taken = HashMap::new();
+        let mut waiting = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let queued = match self.is_taken(&account, &mut taken) {
+                Some(address) => Err(StoreError::Taken(address)),
+                None => self.write(vec![Write::PutAccount(account.clone())]),
+            };
+            waiting.push((account, queued));
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for (account, queued) in waiting {
+            let result = match queued {
+                Ok(receiver) => receiver.await.unwrap_or_else(|_| Err(stopped())),
+                Err(error) => Err(error),
+            };
+            if result.is_ok() {
+                let person = account.person;
+                self.directory().put(account);
+                self.account_changed(person);
+            }
+            results.push(result);
+        }
+        results
     }
 
     /// Ends everything of a person, tells watchers, removes the account, durably.
     pub async fn remove_account(&self, person: PersonId) -> Result<(), StoreError> {
-        self.0.directory.remove(person);
+        let Some(account) = self.directory().account(person) else {
+            return Ok(());
+        };
+        if self.0.shared.attached.get().is_some() {
+            // The core stores `DeleteAccount` itself, with the end of everything in one commit.
+            self.call(person, &super::internal(&account), Command::Erase)
+                .await
+                .map_err(|error| StoreError::Backend(error.to_string()))?;
+        } else {
+            let queued = self.write(vec![Write::DeleteAccount(person)])?;
+            queued.await.unwrap_or_else(|_| Err(stopped()))?;
+        }
+        self.directory().remove(person);
+        self.account_changed(person);
         Ok(())
     }
 
-    /// Finishes what is under way, commits it, closes. Later commands are answered `Stopping`.
-    pub async fn stop(&self) {}
+    /// Finishes what is under way (at most 5 s), commits it, closes. Later commands are answered
+    /// `Stopping`.
+    pub async fn stop(&self) {
+        let shared = &self.0.shared;
+        if shared.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if shared.attached.get().is_some() {
+            let deadline = Instant::now() + DRAIN;
+            // Twice quiet, because something may be on its way from shard to shard.
+            let mut quiet = 0;
+            while quiet < 2 && Instant::now() < deadline {
+                quiet = if self.is_quiet().await { quiet + 1 } else { 0 };
+                if quiet == 0 {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            for mailbox in &shared.mailboxes {
+                let (done, ended) = oneshot::channel();
+                mailbox.tell(Inside::Stop(done));
+                let _ = ended.await;
+            }
+        }
+        let tasks = {
+            let mut ready = self.ready();
+            ready.writer = None;
+            ready.loader = None;
+            if let Some(refill) = ready.refill.take() {
+                refill.abort();
+            }
+            std::mem::take(&mut ready.tasks)
+        };
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the hub had panicked");
+            }
+        }
+    }
+
+    async fn is_quiet(&self) -> bool {
+        let shared = &self.0.shared;
+        let hall = shared.attached.get().and_then(|all| all.hall.as_ref());
+        if hall.is_some_and(|hall| !hall.is_quiet()) {
+            return false;
+        }
+        for mailbox in &shared.mailboxes {
+            let (asker, answer) = oneshot::channel();
+            mailbox.tell(Inside::Quiet(asker));
+            // A shard that is gone has nothing under way.
+            if !answer.await.unwrap_or(true) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Ready> {
+        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+        let (done, receiver) = oneshot::channel();
+        let from = From::Operator(done);
+        let writer = self.ready().writer.clone().ok_or_else(stopped)?;
+        writer.send(Job { writes, from }).map_err(|_| stopped())?;
+        Ok(receiver)
+    }
+
+    /// The first address of an account that leads to somebody else, here or in `taken`.
+    fn is_taken(
+        &self,
+        account: &Account,
+        taken: &mut HashMap<Address, PersonId>,
+    ) -> Option<Address> {
+        let all = [&account.address].into_iter().chain(&account.aliases);
+        for address in all {
+            let other = match self.directory().resolve(address) {
+                Resolution::Local(other) => Some(other.person),
+                Resolution::UnknownUser | Resolution::Foreign => taken.get(address).copied(),
+            };
+            if other.is_some_and(|other| other != account.person) {
+                return Some(address.clone());
+            }
+        }
+        let all = [&account.address].into_iter().chain(&account.aliases);
+        taken.extend(all.map(|address| (address.clone(), account.person)));
+        None
+    }
+
+    fn account_changed(&self, person: PersonId) {
+        if self.0.shared.attached.get().is_some()
+            && let Some(mailbox) = self.0.shared.mailbox(person)
+        {
+            mailbox.tell(Inside::Account(person));
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Backend("the hub is stopped".to_owned())
 }

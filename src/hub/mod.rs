@@ -7,9 +7,16 @@ mod admission;
 mod clock;
 mod directory;
 mod handle;
+mod loader;
+mod mailbox;
+mod numbers;
 mod settings;
+mod shard;
+mod shared;
+mod slot;
 mod stats;
 mod trace;
+mod writer;
 
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
@@ -20,8 +27,10 @@ pub use settings::Settings;
 pub use stats::{Counter, Stats};
 pub use trace::TraceLog;
 
-use crate::core::command::{Caller, Command, Reply};
+use crate::core::access::Scheme;
+use crate::core::command::{Caller, Command, Reply, Route};
 use crate::core::error::Error;
+use crate::core::port::Account;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -63,5 +72,15 @@ impl ReplyTo {
             Self::Once(sender) => drop(sender.send(answer)),
             Self::Sink(sink, token) => sink.reply(token, answer),
         }
+    }
+}
+
+/// This server acting for a person.
+fn internal(account: &Account) -> Caller {
+    Caller {
+        address: account.address.clone(),
+        person: Some(account.person),
+        scheme: Scheme::Internal,
+        route: Route::Internal,
     }
 }

@@ -1,10 +1,13 @@
 //! What an operator may turn on the hub itself. The core's own limits travel inside.
 
+use crate::core::effect::Rules;
 use std::time::Duration;
 
 /// Settings of the hub.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The core's limits, spans and policies.
+    pub rules: Rules,
     /// Shard tasks; 0 = as many as the machine runs at once.
     pub shards: usize,
     /// Commands that may wait in front of one shard before fronts are told `Overloaded`.
@@ -29,6 +32,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            rules: Rules::default(),
             shards: 0,
             mailbox: 16_384,
             reserve: 16_384,

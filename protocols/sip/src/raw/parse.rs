@@ -83,9 +83,12 @@ impl Head {
             return self.blame(RefusalKind::NoColon);
         };
         let (raw_name, rest) = line.split_at_checked(colon).unwrap_or((line, &[]));
-        // RFC 3261 25.1 HCOLON: white space before the colon is legal.
-        let name = trim(raw_name);
-        if !is_token(name) || raw_name.first() != name.first() {
+        // RFC 3261 25.1 HCOLON: white space before the colon is legal, a fold there is not.
+        let mut name = raw_name;
+        while let [head @ .., b' ' | b'\t'] = name {
+            name = head;
+        }
+        if !is_token(name) {
             return self.blame(RefusalKind::HeaderName);
         }
         let start = span.start as usize;

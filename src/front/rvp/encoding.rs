@@ -2,6 +2,7 @@
 
 use crate::config::TextEncoding;
 use crate::core::id::PersonId;
+use rvp::text::{Form, Habit};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -9,20 +10,11 @@ use std::sync::{Mutex, PoisonError};
 /// Clients remembered; more and we begin anew (a wrong guess is only ugly, and is learned again).
 const REMEMBERED: usize = 100_000;
 
-/// How text is put into a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// UTF-8 octets as characters, CESU-8 beyond the BMP (Microsoft clients).
-    Octets,
-    /// Characters.
-    Characters,
-}
-
 /// What was seen of each client: a person at an address.
 #[derive(Debug)]
 pub(super) struct Dialects {
     policy: TextEncoding,
-    seen: Mutex<HashMap<(PersonId, IpAddr), Form>>,
+    seen: Mutex<HashMap<(PersonId, IpAddr), Habit>>,
 }
 
 impl Dialects {
@@ -33,23 +25,19 @@ impl Dialects {
         }
     }
 
-    /// What the client was seen to write, if anything told.
-    pub(super) fn seen(&self, person: PersonId, at: IpAddr) -> Option<Form> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&(person, at.to_canonical())).copied()
-    }
-
-    /// Notes what non-ASCII text of the client looked like. Characters stick: a client that once
-    /// wrote what can't be octets never writes octets.
-    pub(super) fn learn(&self, person: PersonId, at: IpAddr, form: Form) {
+    /// The characters of a block from that client; what it looked like is remembered.
+    pub(super) fn read(&self, person: PersonId, at: IpAddr, mime: &str) -> String {
+        // ASCII is the same in both forms, and most of what there is.
+        if mime.is_ascii() {
+            return mime.to_owned();
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= REMEMBERED {
             seen.clear();
         }
-        let known = seen.entry((person, at.to_canonical())).or_insert(form);
-        if form == Form::Characters {
-            *known = form;
-        }
+        seen.entry((person, at.to_canonical()))
+            .or_default()
+            .read(mime)
     }
 
     /// The form to write to this client.
@@ -59,17 +47,9 @@ impl Dialects {
             TextEncoding::Characters => return Form::Characters,
             TextEncoding::Auto => {}
         }
-        let seen = at.and_then(|at| self.seen(person, at));
-        seen.unwrap_or_else(|| {
-            let is_microsoft = agent
-                .get(..7)
-                .is_some_and(|name| name.eq_ignore_ascii_case("msmsgs/"));
-            if is_microsoft {
-                Form::Octets
-            } else {
-                Form::Characters
-            }
-        })
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let habit = at.and_then(|at| seen.get(&(person, at.to_canonical())).copied());
+        habit.unwrap_or_default().form(Some(agent))
     }
 }
 
@@ -84,10 +64,13 @@ mod tests {
         let form = |agent| dialects.form(person, Some(at), agent);
         assert_eq!(form("msmsgs/4.7"), Form::Octets);
         assert_eq!(form("libfoo"), Form::Characters);
-        dialects.learn(person, at, Form::Octets);
+        assert_eq!(dialects.read(person, at, "gr\u{c3}\u{bc}n"), "gr\u{fc}n");
         assert_eq!(form("libfoo"), Form::Octets);
-        dialects.learn(person, at, Form::Characters);
-        dialects.learn(person, at, Form::Octets);
+        assert_eq!(dialects.read(person, at, "gr\u{fc}n"), "gr\u{fc}n");
+        assert_eq!(
+            dialects.read(person, at, "gr\u{c3}\u{bc}n"),
+            "gr\u{c3}\u{bc}n"
+        );
         assert_eq!(form("msmsgs/4.7"), Form::Characters);
         let fixed = Dialects::new(TextEncoding::Octets);
         assert_eq!(fixed.form(person, None, ""), Form::Octets);

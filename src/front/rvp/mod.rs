@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 pub mod callback;
+mod content;
 mod encoding;
 mod handle;
 mod inspect;

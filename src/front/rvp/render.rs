@@ -1,16 +1,19 @@
 //! Documents for clients.
 
-use super::encoding::Form;
+use super::RVP;
+use super::content;
 use super::handle::Wire;
 use super::outbound::Postman;
 use super::translate;
 use crate::core::address::Address;
 use crate::core::command::{Change, Ended, PropertyName, PropertyValue};
-use crate::core::message::Message;
+use crate::core::message::{Content, Message};
 use bytes::Bytes;
 use rvp::document::{
-    Change as Update, Contact, Notification, PropNotification, Property, PropertyUpdate,
+    self, Change as Update, Contact, Notification, PropNotification, PropertyUpdate,
 };
+use rvp::mime::{Block, session_id};
+use rvp::text::Form;
 
 /// What a watcher is told; `None` if RVP has no word for it.
 pub(super) fn change(
@@ -53,11 +56,43 @@ fn property((name, value): &(PropertyName, Option<PropertyValue>)) -> Option<Upd
 
 /// A message; `None` if RVP has no word for it.
 pub(super) fn message(
-    _postman: &Postman,
-    _wire: &Wire,
-    _message: &Message,
-    _form: Form,
+    postman: &Postman,
+    wire: &Wire,
+    message: &Message,
+    form: Form,
 ) -> Option<Bytes> {
-    let _: Option<Property> = None;
-    None
+    let mime = match (&message.content, message.original.stack == RVP) {
+        // An application's own document, byte for byte.
+        (Content::Opaque { what }, true) if &**what == content::DOCUMENT => {
+            return Some(message.original.bytes.clone());
+        }
+        (_, true) => original(message)?,
+        (content, false) => {
+            let session = session_id(message.conversation.0);
+            content::block(content, &message.from.to_string(), &session)?.to_string()
+        }
+    };
+    let href = |address| postman.names.href(address, &wire.spoken);
+    let name = if message.from_name.is_empty() {
+        postman.display_name(&message.from)
+    } else {
+        message.from_name.to_string()
+    };
+    let notification = document::Message {
+        from: Contact::named(href(&message.from), name),
+        to: vec![Contact::named(
+            href(&message.to),
+            postman.display_name(&message.to),
+        )],
+        mime: form.write(&mime),
+    };
+    Some(Notification::Message(notification).to_xml())
+}
+
+/// The sender's own block, with a Session-Id in any case (`rvp.md` 8.11).
+fn original(message: &Message) -> Option<String> {
+    let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    let block = Block::parse(text).ok()?;
+    let session = session_id(message.conversation.0);
+    Some(content::passed_on(block, text, &session))
 }

@@ -5,6 +5,7 @@ use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
 use crate::core::command::{PropertyName, PropertyValue};
 use crate::core::port::Account;
 use crate::core::presence::{Origin, Presence, State, View};
+use crate::front::mapping::mapping;
 use rvp::document::{
     Ace, AcePrincipal, Credentials, Property, PropertyName as WireName, Right as WireRight,
     Rights as WireRights, Schemes, State as WireState, StateValue,
@@ -14,27 +15,16 @@ use std::net::IpAddr;
 
 /// The neutral value of a state element (`presence-mapping.toml`, `decisions.md` 10).
 pub(super) fn presence(state: &WireState) -> Presence {
-    let neutral = match state {
-        WireState::Online => State::Online,
-        WireState::Offline => State::Offline,
-        WireState::Away => State::Away,
-        WireState::Busy => State::Busy,
-        WireState::BackSoon => State::BackSoon,
-        WireState::OnPhone => State::OnPhone,
-        WireState::AtLunch => State::AtLunch,
-        WireState::Idle => State::Idle,
-        WireState::Invisible => State::Invisible,
-        WireState::Other(_) => {
-            let token = state.as_str();
-            return Presence {
-                state: State::Online,
-                origin: Origin::Automatic,
-                token: Some(token.into()),
-                note: Some(token.into()),
-            };
-        }
-    };
-    Presence::of(neutral)
+    let token = state.as_str();
+    match mapping().read_rvp(token) {
+        Some(neutral) => Presence::of(neutral),
+        None => Presence {
+            state: State::Online,
+            origin: Origin::Automatic,
+            token: Some(token.into()),
+            note: Some(token.into()),
+        },
+    }
 }
 
 /// The state element that a watcher is shown.
@@ -44,16 +34,7 @@ pub(super) fn state(view: &View) -> WireState {
     {
         return state;
     }
-    match view.state {
-        State::Registered | State::Online => WireState::Online,
-        State::Idle => WireState::Idle,
-        State::Busy | State::DoNotDisturb => WireState::Busy,
-        State::OnPhone => WireState::OnPhone,
-        State::AtLunch => WireState::AtLunch,
-        State::Away => WireState::Away,
-        State::BackSoon => WireState::BackSoon,
-        State::Invisible | State::Offline => WireState::Offline,
-    }
+    WireState::parse(mapping().rvp_shown(view.state)).unwrap_or(WireState::Online)
 }
 
 /// The state as a property.

@@ -23,8 +23,8 @@ pub(super) enum Body {
     Propfind(Propfind),
     /// PROPPATCH.
     Update(PropertyUpdate),
-    /// NOTIFY, with its octets.
-    Notification(Box<Notification>, Bytes),
+    /// NOTIFY.
+    Notification(Box<Notification>),
     /// ACL; empty = a question.
     Acl(Option<Acl>),
 }
@@ -45,7 +45,7 @@ impl Body {
             Action::Proppatch => PropertyUpdate::parse(octets, limit).map(Self::Update),
             Action::Notify(_) => {
                 let parsed = Notification::parse(octets, limit)?;
-                Ok(Self::Notification(Box::new(parsed), octets.clone()))
+                Ok(Self::Notification(Box::new(parsed)))
             }
             Action::Acl => match Acl::parse(octets, limit) {
                 Ok(list) => Ok(Self::Acl(Some(list))),
@@ -65,9 +65,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<Reply, Refused> {
         (Action::Subscriptions(kind), _) => subscriptions::run(asked, kind).await,
         (Action::Propfind, Body::Propfind(wish)) => propfind::run(asked, wish).await,
         (Action::Proppatch, Body::Update(update)) => proppatch::run(asked, update).await,
-        (Action::Notify(head), Body::Notification(body, octets)) => {
-            notify::run(asked, head, body, octets).await
-        }
+        (Action::Notify(head), Body::Notification(body)) => notify::run(asked, head, body).await,
         (Action::Acl, Body::Acl(None)) => acl::read(asked).await,
         (Action::Acl, Body::Acl(Some(list))) => acl::write(asked, list).await,
         // Body::read pairs them; a request that slipped through has no body it needs.

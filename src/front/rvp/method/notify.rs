@@ -1,16 +1,130 @@
-//! NOTIFY.
+//! NOTIFY: a message to a person (`rvp.md` 5).
 
 use super::super::app::{Asked, Refused, Reply};
+use super::super::{RVP, content};
+use crate::core::command::{Command, Reply as Done, Submit};
+use crate::core::error::Error;
+use crate::core::id::{ConversationId, MessageId};
+use crate::core::message::{Ack, Content, Message, Original};
 use bytes::Bytes;
 use rvp::Status;
-use rvp::document::Notification;
-use rvp::request::Notify;
+use rvp::document::{Contact, Message as WireMessage, Notification};
+use rvp::mime::{Block, session_id};
+use rvp::request::{AckType, Notify};
 
+/// Sends what the body holds.
 pub(super) async fn run(
-    _asked: &Asked<'_>,
-    _head: &Notify,
-    _body: &Notification,
-    _octets: &Bytes,
+    asked: &Asked<'_>,
+    head: &Notify,
+    body: &Notification,
 ) -> Result<Reply, Refused> {
-    Err(Refused::new(Status::NotImplemented, "not yet"))
+    match body {
+        Notification::Message(message) => {
+            bind(asked, &message.from)?;
+            let parts = parts(asked, message)?;
+            let name = message.from.description.as_str();
+            submit(asked, head, parts, name).await
+        }
+        // Only the node itself, that is its server, says that it has changed.
+        Notification::Properties(_) => Err(Refused::new(
+            Status::Forbidden,
+            "property notifications are made by the server; use PROPPATCH",
+        )),
+        Notification::Other(document) => {
+            let parts = Parts {
+                content: Content::Opaque {
+                    what: content::DOCUMENT.into(),
+                },
+                bytes: document.clone(),
+                conversation: None,
+            };
+            submit(asked, head, parts, "").await
+        }
+    }
+}
+
+struct Parts {
+    content: Content,
+    bytes: Bytes,
+    conversation: Option<ConversationId>,
+}
+
+/// The sender named in the document must be the authenticated one.
+fn bind(asked: &Asked<'_>, from: &Contact) -> Result<(), Refused> {
+    let front = asked.front;
+    let claimed = from
+        .principal()
+        .ok()
+        .and_then(|principal| front.names.claimed(&principal, Some(asked.ends.local.ip())));
+    let bound =
+        claimed.is_some_and(|address| front.gate.bind(asked.caller, Some(&address)).is_ok());
+    if bound {
+        return Ok(());
+    }
+    let cause = format!(
+        "notification-from {} is not the authenticated user",
+        from.href
+    );
+    Err(Refused::new(Status::Forbidden, cause))
+}
+
+fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {
+    let person = asked.caller.person.ok_or(Error::Denied("no person"))?;
+    let dialects = &asked.front.dialects;
+    let text = dialects.read(person, asked.ends.peer.ip(), &message.mime);
+    let block = Block::parse(&text)?;
+    let content = content::neutral(&block);
+    let conversation = block.session().map(content::conversation);
+    // Without a Session-Id the core finds the running conversation, and the name of that is
+    // written when the message goes out.
+    let bytes = match conversation {
+        Some(conversation) => content::passed_on(block, &text, &session_id(conversation.0)),
+        None => text,
+    };
+    Ok(Parts {
+        content,
+        bytes: bytes.into(),
+        conversation,
+    })
+}
+
+async fn submit(
+    asked: &Asked<'_>,
+    head: &Notify,
+    parts: Parts,
+    name: &str,
+) -> Result<Reply, Refused> {
+    let person = asked.caller.person.ok_or(Error::Denied("no person"))?;
+    let message = Message {
+        // Given by the core.
+        id: MessageId(0),
+        at: asked.front.hub.now(),
+        from: asked.caller.address.clone(),
+        from_person: Some(person),
+        from_name: name.into(),
+        to: asked.address.clone(),
+        conversation: parts.conversation.unwrap_or(ConversationId(0)),
+        content: parts.content,
+        original: Original {
+            stack: RVP,
+            bytes: parts.bytes,
+            key: None,
+        },
+        ack: match AckType::or_default_for_message(head.ack) {
+            AckType::SingleHop => Ack::Hop,
+            AckType::DeepOr => Ack::Any,
+            AckType::DeepAnd => Ack::All,
+        },
+        hops: u8::try_from(head.hops).unwrap_or(u8::MAX),
+    };
+    let command = Command::Submit(Submit {
+        message,
+        conversation: parts.conversation,
+        to: asked.account.person,
+    });
+    let answer = asked.front.hub.call(person, asked.caller, command).await?;
+    match answer {
+        Done::Sent(_) => Ok(Reply::empty()),
+        _ => Err(Error::Storage.into()),
+    }
 }

@@ -27,6 +27,11 @@ pub(super) async fn run(asked: &Asked<'_>, update: &PropertyUpdate) -> Result<Re
             "the state of another person's node",
         ));
     }
+    // Kept so that a state that fails can take the properties back (all or nothing).
+    let before = match &plan.state {
+        Some(_) if !plan.changes.is_empty() => present(asked, &plan).await,
+        _ => Vec::new(),
+    };
     if !plan.changes.is_empty() {
         let changes = plan.changes.clone();
         if let Err(error) = asked.call(Command::SetProperties { changes }).await {
@@ -38,7 +43,22 @@ pub(super) async fn run(asked: &Asked<'_>, update: &PropertyUpdate) -> Result<Re
     };
     match publish(asked, wanted).await {
         Ok(granted) => Ok(done(asked, &plan, Some(granted))),
-        Err(error) => failed(asked, &plan, &error, Part::State),
+        Err(error) => {
+            if !before.is_empty() {
+                let changes = before;
+                let _ = asked.call(Command::SetProperties { changes }).await;
+            }
+            failed(asked, &plan, &error, Part::State)
+        }
+    }
+}
+
+/// The values of what is about to be changed.
+async fn present(asked: &Asked<'_>, plan: &Plan) -> Vec<(PropertyName, Option<PropertyValue>)> {
+    let names = plan.changes.iter().map(|(name, _)| name.clone()).collect();
+    match asked.call(Command::Properties(Some(names))).await {
+        Ok(Done::Properties(values)) => values,
+        _ => Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@
     )
 )]
 
+pub mod body;
 pub mod build;
 pub mod dialog;
 pub mod edit;

@@ -196,7 +196,7 @@ fn faults_name_their_header_and_valid_messages_have_none() {
                 .map(|_| row.file.clone())
         })
         .collect();
-    assert_eq!(silent, [String::new(); 0], "faults that nobody saw");
+    assert!(silent.is_empty(), "{silent:?}: faults that nobody saw");
 }
 
 #[test]
@@ -351,13 +351,13 @@ fn contact_parameters_belong_where_the_brackets_say() {
         check(&list[0]);
     };
     contact("cparam01.dat", |c| {
-        assert!(c.params().has("unknownparam") && c.uri().params().count() == 0)
+        assert!(c.params().has("unknownparam") && c.uri().params().count() == 0);
     });
     contact("cparam02.dat", |c| {
-        assert!(!c.params().has("unknownparam") && c.uri().param("unknownparam").is_some())
+        assert!(!c.params().has("unknownparam") && c.uri().param("unknownparam").is_some());
     });
     contact("regescrt.dat", |c| {
-        assert_eq!(c.uri().headers(), "Route=%3Csip:sip.example.com%3E")
+        assert_eq!(c.uri().headers(), "Route=%3Csip:sip.example.com%3E");
     });
 }
 

@@ -1,0 +1,30 @@
+//! The bodies of SIMPLE: presence documents, typing, plain text.
+//!
+//! Reading is tolerant in what may stand where, strict in XML (the `xml` crate). Writing is what the
+//! narrowest readers understand. States here are those of the documents; the front maps them.
+
+pub mod composing;
+pub mod pidf;
+pub mod text;
+
+use thiserror::Error;
+
+/// A body that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BodyError {
+    /// No XML that the gate lets through.
+    #[error("XML refused: {0}")]
+    Xml(#[from] xml::Error),
+    /// Another document.
+    #[error("not the document its Content-Type says")]
+    Document,
+    /// A value that has no meaning.
+    #[error("unknown value")]
+    Value,
+    /// A charset we do not read.
+    #[error("unknown charset")]
+    Charset,
+    /// Octets that are not in their charset.
+    #[error("octets outside their charset")]
+    Octets,
+}

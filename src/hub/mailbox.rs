@@ -231,3 +231,121 @@ fn spill(
     };
     spilled.insert(key, (caller, relay));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::access::Scheme;
+    use crate::core::address::Address;
+    use crate::core::command::{PropertyName, Route};
+    use crate::core::id::Stack;
+    use crate::core::presence::{State, View};
+    use crate::core::time::Time;
+
+    const STACK: Stack = Stack::named("rvp");
+
+    fn relay(watch: u32, change: Change) -> Envelope {
+        let address = Address::parse("a@example.com").unwrap();
+        let caller = Caller {
+            address: address.clone(),
+            person: None,
+            scheme: Scheme::Internal,
+            route: Route::Internal,
+        };
+        let relay = Relay {
+            of: address,
+            stack: STACK,
+            watch: (WatchId(watch), Vec::new().into()),
+            change,
+        };
+        Envelope {
+            caller,
+            command: Command::Relay(Arc::new(relay)),
+            reply: ReplyTo::Nobody,
+        }
+    }
+
+    fn presence(state: State) -> Change {
+        Change::Presence(View {
+            state,
+            ..View::offline(Time(0))
+        })
+    }
+
+    fn properties(names: &[&str]) -> Change {
+        let name = |local: &&str| PropertyName {
+            namespace: "n".into(),
+            local: (*local).into(),
+        };
+        Change::Properties(names.iter().map(|local| (name(local), None)).collect())
+    }
+
+    fn changes(all: Vec<Addressed>) -> Vec<String> {
+        let change = |(_, envelope): Addressed| match envelope.command {
+            Command::Relay(relay) => match &relay.change {
+                Change::Presence(view) => format!("{} {:?}", relay.watch.0.0, view.state),
+                Change::Properties(all) => {
+                    let names: Vec<_> = all.iter().map(|(name, _)| name.local.as_ref()).collect();
+                    format!("{} {}", relay.watch.0.0, names.join("+"))
+                }
+                Change::Ended(..) => format!("{} ended", relay.watch.0.0),
+            },
+            _ => "?".to_owned(),
+        };
+        all.into_iter().map(change).collect()
+    }
+
+    #[test]
+    fn beyond_the_reserve_each_watch_keeps_its_newest_state() {
+        let (mailbox, mut inbox) = Mailbox::new(4, 2);
+        let to = PersonId(1);
+        for (watch, change) in [
+            (1, presence(State::Online)),
+            (2, presence(State::Online)),
+            (1, presence(State::Busy)),
+            (1, properties(&["a", "b"])),
+            (1, presence(State::Away)),
+            (1, properties(&["b", "c"])),
+        ] {
+            assert!(mailbox.pass(to, relay(watch, change)));
+        }
+        let mut queued = Vec::new();
+        while let Ok(Inside::Command(command)) = inbox.inside.try_recv() {
+            mailbox.read(&command.1.command);
+            queued.push(command);
+        }
+        assert_eq!(changes(queued), ["1 Online", "2 Online"]);
+        // There is room again, but what is spilled is older and goes first.
+        assert!(mailbox.pass(to, relay(1, presence(State::Idle))));
+        assert!(inbox.inside.try_recv().is_err());
+        assert_eq!(changes(mailbox.take_spilled()), ["1 a+b+c", "1 Idle"]);
+        assert!(mailbox.take_spilled().is_empty());
+        assert!(mailbox.pass(to, relay(1, presence(State::Busy))));
+        assert!(inbox.inside.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_refused_command_is_answered() {
+        let (mailbox, inbox) = Mailbox::new(1, 1);
+        let ask = || {
+            let (sender, receiver) = oneshot::channel();
+            let mut envelope = relay(1, presence(State::Online));
+            envelope.command = Command::Look;
+            envelope.reply = ReplyTo::Once(sender);
+            (envelope, receiver)
+        };
+        let (first, mut first_answer) = ask();
+        assert!(mailbox.post(PersonId(1), first));
+        assert!(first_answer.try_recv().is_err());
+        let (second, mut second_answer) = ask();
+        assert!(!mailbox.post(PersonId(1), second));
+        assert!(matches!(
+            second_answer.try_recv(),
+            Ok(Err(Error::Overloaded))
+        ));
+        drop(inbox);
+        let (third, mut third_answer) = ask();
+        mailbox.post(PersonId(1), third);
+        assert!(matches!(third_answer.try_recv(), Ok(Err(Error::Stopping))));
+    }
+}

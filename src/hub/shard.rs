@@ -465,3 +465,6 @@ fn size(command: &Command) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

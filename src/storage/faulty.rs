@@ -3,8 +3,15 @@
 use crate::core::id::PersonId;
 use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use tokio::sync::watch;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+/// Commits wait here while it is shut.
+#[derive(Debug, Default)]
+struct Gate {
+    shut: bool,
+    waiting: Vec<Waker>,
+}
 
 /// Wraps a storage.
 #[derive(Debug)]
@@ -13,7 +20,7 @@ pub struct Faulty<S> {
     commits: AtomicU64,
     fail_at: AtomicU64,
     fail_all: AtomicBool,
-    open: watch::Sender<bool>,
+    gate: Mutex<Gate>,
     journal: Mutex<Vec<Vec<Write>>>,
 }
 
@@ -25,7 +32,7 @@ impl<S: Store> Faulty<S> {
             commits: AtomicU64::new(0),
             fail_at: AtomicU64::new(0),
             fail_all: AtomicBool::new(false),
-            open: watch::Sender::new(true),
+            gate: Mutex::default(),
             journal: Mutex::default(),
         }
     }
@@ -43,12 +50,16 @@ impl<S: Store> Faulty<S> {
 
     /// Commits wait from now on until [`Self::resume`].
     pub fn pause(&self) {
-        self.open.send_replace(false);
+        self.gate().shut = true;
     }
 
     /// Lets waiting commits go on.
     pub fn resume(&self) {
-        self.open.send_replace(true);
+        let mut gate = self.gate();
+        gate.shut = false;
+        let waiting = std::mem::take(&mut gate.waiting);
+        drop(gate);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Commits that were asked for, failed ones among them.
@@ -69,6 +80,22 @@ impl<S: Store> Faulty<S> {
         &self.inner
     }
 
+    /// Waits while the gate is shut.
+    fn passed(&self) -> impl Future<Output = ()> + Send + '_ {
+        std::future::poll_fn(|context| {
+            let mut gate = self.gate();
+            if !gate.shut {
+                return Poll::Ready(());
+            }
+            gate.waiting.push(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         if self.fail_all.load(Ordering::SeqCst) {
             return Err(StoreError::Fault);
@@ -80,9 +107,7 @@ impl<S: Store> Faulty<S> {
 impl<S: Store> Store for Faulty<S> {
     async fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError> {
         let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut open = self.open.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = open.wait_for(|open| *open).await;
+        self.passed().await;
         self.check()?;
         if number == self.fail_at.load(Ordering::SeqCst) {
             return Err(StoreError::Fault);

@@ -117,9 +117,7 @@ impl User {
         if let Err(error) = result {
             fx.trace(message, Step::Failed(error.clone()));
         }
-        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.message == message) {
-            seen.result = Some(result.clone());
-        }
+        self.seen_result(message, result.clone());
     }
 
     /// Stores the message and tells the sender that it is kept (`decisions.md` 18).
@@ -162,6 +160,7 @@ impl User {
         let error = verdict_of(&self.deliveries[at].attempts);
         let message = Arc::clone(&self.deliveries[at].message);
         self.drop_kept(fx, at);
+        self.seen_result(message.id, Err(error.clone()));
         fx.trace(message.id, Step::Failed(error));
         if message.content.kind() != Kind::Text || message.from.local() == &*fx.rules().system_local
         {

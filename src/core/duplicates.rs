@@ -19,11 +19,11 @@ pub(super) struct Seen {
     from: Address,
     stack: Stack,
     key: Arc<str>,
-    pub(super) message: MessageId,
+    message: MessageId,
     conversation: ConversationId,
     pub(super) at: Time,
     /// What the sender was told; `None` = not yet.
-    pub(super) result: Option<Result<Fate, Error>>,
+    result: Option<Result<Fate, Error>>,
 }
 
 /// Duplicates remembered per person.
@@ -62,6 +62,13 @@ impl User {
             }
         }
         Some(Ok(None))
+    }
+
+    /// What duplicates of that message are told from now on.
+    pub(super) fn seen_result(&mut self, message: MessageId, result: Result<Fate, Error>) {
+        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.message == message) {
+            seen.result = Some(result);
+        }
     }
 
     pub(super) fn remember(&mut self, fx: &Fx<'_, '_>, message: &Message) {

@@ -17,6 +17,8 @@ mod duplicates;
 pub mod effect;
 pub mod error;
 pub mod event;
+#[doc(hidden)]
+pub mod exercise;
 pub mod fidelity;
 mod fold;
 pub mod id;
@@ -33,3 +35,6 @@ pub mod time;
 pub mod trace;
 pub mod user;
 mod watches;
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::core::effect::{Context, Effect};
 use crate::core::event::Event;
 use crate::core::fold::fold;
 use crate::core::points::{Link, Point};
-use crate::core::port::{Account, KeptRecord, PersonRecords};
+use crate::core::port::{Account, KeptRecord, PersonRecords, Write};
 use crate::core::routing::{Route, Try};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
@@ -34,6 +34,16 @@ impl User {
         let (now, rules) = (fx.now(), fx.rules());
         user.publications = records.publications;
         user.publications.sort_by_key(|p| p.id);
+        // Whatever lost its point when we died went with it.
+        let points = &user.points;
+        user.publications.retain(|p| {
+            let there = |id| points.iter().any(|point| point.record.id == id);
+            let keep = p.point.is_none_or(there);
+            if !keep {
+                fx.store(Write::DeletePublication(p.person, p.id));
+            }
+            keep
+        });
         for record in &mut user.publications {
             if let (Some(lease), Some(expires)) = (record.lease, record.expires) {
                 record.expires = Some(restored(now, expires, lease, rules.restored));

@@ -32,6 +32,8 @@ pub mod build;
 pub mod dialog;
 pub mod edit;
 pub mod flow;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod header;
 #[cfg(feature = "rsip")]
 pub mod originate;

@@ -46,7 +46,7 @@ fn theirs(octets: &Bytes) -> Theirs {
 fn compare(octets: &Bytes) -> Option<String> {
     let ours = frame_datagram(octets.clone(), &Limits::default());
     match (ours, theirs(octets)) {
-        (Ok(Datagram::KeepAlive), _) => None,
+        (Ok(Datagram::KeepAlive), _) | (Err(_), Theirs::Refused(_)) => None,
         (
             Ok(Datagram::Message(message)),
             Theirs::Message {
@@ -66,7 +66,6 @@ fn compare(octets: &Bytes) -> Option<String> {
         (Err(refusal), Theirs::Message { .. }) => {
             (!we_are_stricter(refusal.kind)).then(|| format!("we refuse: {refusal}"))
         }
-        (Err(_), Theirs::Refused(_)) => None,
     }
 }
 

@@ -1,0 +1,179 @@
+//! Bodies of the fuzz targets, also run by the properties of `cargo test`.
+
+use crate::body::{composing::Composing, pidf::Presence};
+use crate::edit::Edit;
+use crate::header::{Date, Uri, Warning};
+use crate::raw::{
+    Datagram, HeaderId, Limits, RawMessage, StreamEvent, StreamFramer, frame_datagram,
+};
+use crate::verdict::verdict;
+use bytes::Bytes;
+
+fn parse(data: &[u8]) -> Option<RawMessage> {
+    match frame_datagram(Bytes::copy_from_slice(data), &Limits::default()) {
+        Ok(Datagram::Message(message)) => Some(message),
+        Ok(Datagram::KeepAlive) | Err(_) => None,
+    }
+}
+
+/// Any octets as datagram and as stream: no panic, limits hold, chunks make no difference.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn framing(data: &[u8]) {
+    let limits = Limits::default();
+    if let Some(message) = parse(data) {
+        assert!(message.head().len() <= limits.head && message.body().len() <= limits.body);
+        assert!(message.header_count() <= limits.headers);
+        assert!(memchr::memmem::find(data, message.as_bytes()).is_some());
+    }
+    let size = usize::from(data.first().copied().unwrap_or(0)) % 7 + 1;
+    assert!(stream(&mut data.chunks(size)) == stream(&mut std::iter::once(data)));
+}
+
+fn stream(chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Result<StreamEvent, u16>> {
+    let mut framer = StreamFramer::new(Limits::default());
+    let mut out = Vec::new();
+    for chunk in chunks {
+        framer.push(chunk);
+        while let Some(event) = framer.next() {
+            out.push(event.map_err(|refusal| refusal.status()));
+        }
+    }
+    out
+}
+
+/// Every typed view of a message: no panic, and a URI that was read is read again.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn views(data: &[u8]) {
+    if let Some(uri) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|text| Uri::parse(text).ok())
+    {
+        assert!(uri.equivalent(&uri) && uri.to_string() == uri.text);
+    }
+    let _ = (
+        Date::parse(data),
+        Warning::parse(data),
+        Presence::parse(data),
+        Composing::parse(data),
+    );
+    let Some(message) = parse(data) else { return };
+    let _ = verdict(&message);
+    let _ = (
+        message.from().map(|from| from.display_name().is_some()),
+        message.to().map(|to| to.tag().is_some()),
+    );
+    let _ = (
+        message.cseq(),
+        message.call_id().is_ok(),
+        message.max_forwards(),
+        message.expires(),
+    );
+    let _ = (
+        message.event().is_ok(),
+        message.subscription_state().is_ok(),
+        message.content_type().is_ok(),
+    );
+    let _ = (
+        message.vias().count(),
+        message.accept().count(),
+        message.tokens(HeaderId::Allow).count(),
+    );
+    let _ = (
+        message.retry_after(),
+        message.date(),
+        message.etag().is_ok(),
+        message.if_match().is_ok(),
+    );
+    if let Ok(crate::header::Contacts::List(list)) = message.contacts() {
+        for contact in &list {
+            assert!(contact.q() <= 1000);
+            let _ = (
+                contact.expires(),
+                contact.instance(),
+                contact.reg_id(),
+                contact.uri().user_decoded(),
+            );
+        }
+    }
+}
+
+/// Edits of a message: without any it is identical, with some it is still one message with the
+/// same body, and no value is lost.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn edits(data: &[u8]) {
+    let Some(message) = parse(data) else { return };
+    assert!(Edit::new(&message).write() == message.as_bytes());
+    let vias = message.values(HeaderId::Via).count();
+    let out = Edit::new(&message)
+        .insert_before(HeaderId::Via, "SIP/2.0/UDP us")
+        .write();
+    let Some(added) = parse(&out) else {
+        assert!(
+            message.header_count() == Limits::default().headers
+                || out.len() > Limits::default().head
+        );
+        return;
+    };
+    assert!(added.values(HeaderId::Via).count() == vias + 1 && added.body() == message.body());
+    let back = Edit::new(&added).remove(HeaderId::Via, 0).write();
+    assert!(back == message.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: &[u8] = b"MESSAGE sip:a@[::1];x=%41 SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z9hG4bK1;rport,\r\n SIP/2.0/TCP i\r\nf: \"a \\\" b\" <sip:a@b>;tag=1\r\nTo : sip:c@d;tag=2\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nm: <sip:a@b>;q=0.5;+sip.instance=\"<u>\", \"x,y\" <sip:c@d>;expires=9\r\no: presence;id=1\r\nc: text/plain;charset=\"x\"\r\nl: 5\r\n\r\nhelloMESSAGE sip:b SIP/2.0\r\nl: 0\r\n\r\n";
+
+    /// The seed with octets replaced, put in and taken out: random octets alone are never a message.
+    fn mutated(changes: &[(u16, u8, u8)]) -> Vec<u8> {
+        let mut out = SEED.to_vec();
+        for (at, what, octet) in changes.iter().take(6) {
+            let at = usize::from(*at) % out.len();
+            let octet = if what & 4 == 0 {
+                b"\r\n ,;:\"<>%\0\\=/@?"[usize::from(*octet) % 16]
+            } else {
+                *octet
+            };
+            match what % 3 {
+                0 => out[at] = octet,
+                1 => out.insert(at, octet),
+                _ => drop(out.remove(at)),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_seed_reaches_every_target() {
+        assert!(parse(SEED).is_some_and(|message| verdict(&message).is_ok()));
+        assert_eq!(stream(&mut std::iter::once(SEED)).len(), 2);
+    }
+
+    #[test]
+    fn nothing_panics_on_any_octets() {
+        bolero::check!().with_type::<Vec<u8>>().for_each(|data| {
+            framing(data);
+            views(data);
+            edits(data);
+        });
+    }
+
+    #[test]
+    fn nothing_panics_on_broken_messages() {
+        bolero::check!()
+            .with_type::<Vec<(u16, u8, u8)>>()
+            .for_each(|changes| {
+                let data = mutated(changes);
+                framing(&data);
+                views(&data);
+                edits(&data);
+            });
+    }
+}

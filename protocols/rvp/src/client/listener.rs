@@ -1,6 +1,6 @@
 //! The callback listener: takes NOTIFY at `/`, answers 200.
 
-use super::{Event, events};
+use super::event::{Event, events};
 use crate::document::Notification;
 use crate::text::Habit;
 use bytes::Bytes;

@@ -1,3 +1,4 @@
+use super::event::events;
 use super::*;
 use crate::text::Habit;
 

@@ -1,3 +1,7 @@
-//! The tristack binary.
+//! The tristack binary: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tristack::cli::main()
+}

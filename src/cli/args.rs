@@ -1,0 +1,117 @@
+//! Arguments, with help that teaches.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Try it:
+  tristack demo                      a server with four users, at once, on this machine
+  tristack chat --as alice@example.com --stack rvp
+  tristack chat --as bob@example.com --stack sip
+
+Run it:
+  tristack check                     is the configuration right, and where is each value from?
+  tristack serve                     run the server
+  tristack user add alice@example.com --password-stdin < password.txt
+
+Every setting can also be given as TRISTACK_SECTION_KEY in the environment.
+
+Exit codes: 0 done; 1 refused or failed (the reason is printed); 2 wrong command line;
+3 wrong configuration; 4 a port, the data directory or the database is not to be had;
+5 no server is running; 6 stopped hard before everything was drained.";
+
+/// One server that speaks RVP (Exchange 2000 Instant Messaging) and SIP/SIMPLE.
+#[derive(Parser, Debug)]
+#[command(name = "tristack", version, after_help = AFTER, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// Configuration file [default: ./tristack.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Run the server
+    ///
+    /// Prints one line, `tristack ready ...` with the addresses, when all listeners accept.
+    /// SIGTERM or Ctrl-C drains and stops within 10 seconds; a second one stops at once.
+    Serve,
+    /// Check the configuration and print every value with its origin
+    Check,
+    /// Print the version
+    Version,
+    /// Add, change and remove accounts; works while the server runs and while it does not
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Who is signed in, where and how (asks the running server)
+    #[command(after_help = "Examples:\n  tristack who\n  tristack who alice@example.com --json")]
+    Who {
+        /// One person, with sign-ins and watchers
+        #[arg(value_name = "ADDRESS")]
+        address: Option<String>,
+    },
+    /// What became of messages (asks the running server)
+    #[command(
+        after_help = "Examples:\n  tristack trace --user alice@example.com\n  tristack trace --message 0193a1c2d3e4f5061728394a5b6c7d8e"
+    )]
+    Trace {
+        /// One message, by its id
+        #[arg(long, value_name = "ID", required_unless_present = "user")]
+        message: Option<String>,
+        /// The newest messages from and to this user
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "message")]
+        user: Option<String>,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum UserCommand {
+    /// Add an account
+    #[command(
+        after_help = "Example:\n  echo secret | tristack user add alice@example.com --display-name Alice --password-stdin"
+    )]
+    Add {
+        /// user@domain
+        address: String,
+        /// Name shown to others
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+        /// Read the password from standard input (its first line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List all accounts
+    List,
+    /// Remove an account and everything kept of it
+    Remove {
+        /// user@domain
+        address: String,
+    },
+    /// Set a password
+    #[command(
+        after_help = "Example:\n  echo secret | tristack user passwd alice@example.com --password-stdin"
+    )]
+    Passwd {
+        /// user@domain
+        address: String,
+        /// Read the password from standard input (its first line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Add or change many accounts from a CSV file
+    ///
+    /// The first line is `address,password,display_name`. Accounts that exist are changed; an
+    /// empty password or name keeps the old one. Prints a result per row; exit code 1 if any row
+    /// was refused.
+    #[command(after_help = "Example:\n  tristack user import people.csv --json")]
+    Import {
+        /// The file
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+    },
+}

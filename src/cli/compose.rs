@@ -1,0 +1,81 @@
+//! From the configuration to the settings of each part.
+
+use super::{Exit, Failure};
+use crate::config::{self, Config};
+use crate::control::Seal;
+use crate::credentials::{Credentials, Keep};
+use crate::gate::GateSettings;
+use crate::hub;
+use crate::net::Caps;
+use std::sync::Arc;
+
+pub(super) fn credentials(config: &Config) -> Result<Arc<Credentials>, Failure> {
+    let keep = match config.auth.keep {
+        config::Keep::Sealed => Keep::Sealed,
+        config::Keep::Verifiers => Keep::Verifiers,
+    };
+    Credentials::open(
+        &config.server.data_dir,
+        config.auth.key_file.as_deref(),
+        keep,
+    )
+    .map(Arc::new)
+    .map_err(|error| Failure::new(Exit::Unavailable, error))
+}
+
+/// Seals passwords under all realms and names of an account's domain.
+pub(super) fn seal(config: &Config, credentials: &Arc<Credentials>) -> Seal {
+    let (config, credentials) = (config.clone(), Arc::clone(credentials));
+    Arc::new(move |account, password| {
+        let domain = account.address.domain();
+        let netbios: Vec<&str> = config
+            .rvp
+            .netbios
+            .iter()
+            .filter(|(_, stands_for)| *stands_for == domain)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        credentials
+            .seal(
+                account.person,
+                &account.address,
+                &[config.realm(domain)],
+                &netbios,
+                password,
+            )
+            .map_err(|error| error.to_string())
+    })
+}
+
+pub(super) fn gate(config: &Config) -> GateSettings {
+    let realms = config
+        .server
+        .domains
+        .iter()
+        .map(|domain| (domain.clone(), config.realm(domain).to_owned()));
+    let netbios = config.rvp.netbios.iter();
+    GateSettings {
+        realms: realms.collect(),
+        netbios: netbios
+            .map(|(name, domain)| (name.clone(), domain.clone()))
+            .collect(),
+        strict_digest: config.auth.strict_digest,
+        ..GateSettings::default()
+    }
+}
+
+pub(super) fn hub(config: &Config) -> hub::Settings {
+    hub::Settings {
+        mailbox: config.limits.shard_queue,
+        trace_messages: config.limits.trace_messages,
+        ..hub::Settings::default()
+    }
+}
+
+pub(super) fn caps(config: &Config) -> Caps {
+    Caps::new(
+        config.limits.connections_per_address,
+        config.limits.connections,
+        config.limits.loopback,
+    )
+}

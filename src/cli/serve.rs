@@ -1,0 +1,198 @@
+//! `tristack serve`: puts the parts together, runs them, drains them.
+
+use super::fronts::{self, Addresses, Parts};
+use super::out::print;
+use super::{Exit, Failure, compose};
+use crate::admin::{self, Readiness};
+use crate::config::Config;
+use crate::control::{self, Accounts, Backend, Lock, Services};
+use crate::gate::Gate;
+use crate::hub::{Clock, Hub, SystemClock};
+use crate::net::{Listener, Tasks};
+use crate::storage::{self, Database};
+use crate::telemetry;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A server that runs.
+pub(super) struct Server {
+    config: Config,
+    tasks: Tasks,
+    hub: Hub,
+    store: Arc<Database>,
+    readiness: Readiness,
+    addresses: Addresses,
+    admin: SocketAddr,
+    /// For accounts of the demo.
+    pub(super) accounts: Accounts,
+    _lock: Lock,
+}
+
+/// Runs until a signal ends it.
+pub(super) async fn run(config: Config) -> Result<Exit, Failure> {
+    telemetry::start(&config.log);
+    let mut signals = Signals::new()?;
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        () = signals.next() => return Ok(Exit::Done),
+    };
+    print(&format!("{}\n", server.ready_line()));
+    server.until_stopped(signals).await
+}
+
+impl Server {
+    /// Config, telemetry, lock, storage, hub, gate, fronts, admin, control; then the hub opens.
+    pub(super) async fn start(config: Config) -> Result<Self, Failure> {
+        let unavailable = |error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, error);
+        let lock = Lock::take(&config.lock_file()).map_err(|e| unavailable(&e))?;
+        let opened = storage::open(&config.storage.url).await;
+        let store = Arc::new(opened.map_err(|e| unavailable(&e))?);
+        let credentials = compose::credentials(&config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let hub = Hub::start(
+            Arc::clone(&store),
+            config.server.domains.clone(),
+            compose::hub(&config),
+            clock,
+        )
+        .await
+        .map_err(|e| unavailable(&e))?;
+        let gate = Arc::new(Gate::new(
+            Arc::new(hub.clone()),
+            Arc::clone(&credentials),
+            compose::gate(&config),
+            hub.now(),
+        ));
+        let (tasks, caps) = (Tasks::new(), compose::caps(&config));
+        let parts = Parts {
+            config: &config,
+            hub: &hub,
+            gate: &gate,
+            caps: &caps,
+            tasks: &tasks,
+        };
+        let admin = Listener::bind("[admin] listen", config.admin.listen, caps.clone())
+            .map_err(|e| unavailable(&e))?;
+        let addresses = fronts::start(&parts)?;
+        hub.open().await.map_err(|e| unavailable(&e))?;
+        let readiness = Readiness::default();
+        let admin_at = admin.local();
+        tasks.spawn(admin::serve(admin, tasks.clone(), readiness.clone()));
+        let accounts = Accounts::new(
+            Backend::Hub(hub.clone()),
+            compose::seal(&config, &credentials),
+        );
+        let services = Services {
+            hub: hub.clone(),
+            accounts: accounts.clone(),
+        };
+        control::serve(&config.control_socket(), services, &tasks)
+            .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;
+        readiness.ready();
+        Ok(Self {
+            config,
+            tasks,
+            hub,
+            store,
+            readiness,
+            addresses,
+            admin: admin_at,
+            accounts,
+            _lock: lock,
+        })
+    }
+
+    /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`
+    pub(super) fn ready_line(&self) -> String {
+        let mut line = "tristack ready".to_owned();
+        let rvp: Vec<_> = self
+            .addresses
+            .rvp
+            .iter()
+            .map(|a| format!("http://{a}"))
+            .collect();
+        if !rvp.is_empty() {
+            let _ = write!(line, " rvp={}", rvp.join(","));
+        }
+        let udp = self.addresses.udp.iter().map(|a| format!("udp:{a}"));
+        let tcp = self.addresses.tcp.iter().map(|a| format!("tcp:{a}"));
+        let sip: Vec<_> = udp.chain(tcp).collect();
+        if !sip.is_empty() {
+            let _ = write!(line, " sip={}", sip.join(","));
+        }
+        let _ = write!(line, " admin=http://{}", self.admin);
+        line
+    }
+
+    /// Where the fronts listen.
+    pub(super) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Where administration listens.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Waits for a signal, then drains.
+    pub(super) async fn until_stopped(self, mut signals: Signals) -> Result<Exit, Failure> {
+        signals.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::select! {
+            exit = self.drain() => Ok(exit),
+            () = signals.next() => {
+                tracing::warn!("stopped at once");
+                Ok(Exit::Hard)
+            }
+        }
+    }
+
+    /// Ends everything within `[limits] drain`.
+    pub(super) async fn drain(self) -> Exit {
+        self.readiness.stopping();
+        let within = self.config.limits.drain;
+        let work = async {
+            // Fronts first: what they have taken is finished by the hub, and stored.
+            let quiet = self.tasks.finish(within / 2).await;
+            self.hub.stop().await;
+            self.store.close().await;
+            quiet
+        };
+        match tokio::time::timeout(within, work).await {
+            Ok(true) => Exit::Done,
+            Ok(false) => {
+                tracing::warn!(alive = self.tasks.alive(), "connections cut while stopping");
+                Exit::Done
+            }
+            Err(_) => {
+                tracing::error!(?within, "could not finish in time");
+                Exit::Hard
+            }
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|e| Failure::new(Exit::Unavailable, e));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

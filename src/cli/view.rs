@@ -1,0 +1,125 @@
+//! `tristack who` and `tristack trace`: what the running server knows.
+
+use super::out::Out;
+use super::table::Table;
+use super::user::connect;
+use super::{Exit, Failure};
+use crate::config::Config;
+use crate::control::{Done, PersonRow, Request, TraceRow};
+
+pub(super) async fn who(
+    config: Config,
+    address: Option<String>,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let one = address.is_some();
+    let done = connect(&config)
+        .await?
+        .ask(&Request::Who { address })
+        .await?;
+    let Done::People(people) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&people, || match people.as_slice() {
+        [person] if one => person_text(person),
+        people => people_text(people),
+    });
+    Ok(Exit::Done)
+}
+
+fn people_text(people: &[PersonRow]) -> String {
+    if people.is_empty() {
+        return "Nobody is signed in.\n".into();
+    }
+    let mut table = Table::new(&["ADDRESS", "STATE", "STACKS", "SINCE", "NOTE"]);
+    for person in people {
+        let mut stacks: Vec<&str> = person.points.iter().map(|p| p.stack.as_str()).collect();
+        stacks.sort_unstable();
+        table.row([
+            person.address.clone(),
+            person.state.clone(),
+            stacks.join("+"),
+            person.since.clone(),
+            person.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table.print()
+}
+
+fn person_text(person: &PersonRow) -> String {
+    let mut text = format!("{}  {}", person.address, person.state);
+    if !person.display_name.is_empty() {
+        text.push_str(&format!("  \"{}\"", person.display_name));
+    }
+    if let Some(note) = &person.note {
+        text.push_str(&format!("  ({note})"));
+    }
+    text.push_str(&format!(
+        "\nsince {}, {} messages under way\n\n",
+        person.since, person.pending
+    ));
+    let mut table = Table::new(&[
+        "POINT", "STACK", "HEALTH", "FROM", "UNTIL", "CLIENT", "INBOX",
+    ]);
+    for point in &person.points {
+        table.row([
+            point.id.to_string(),
+            point.stack.clone(),
+            point.condition.clone(),
+            point.source.clone().unwrap_or_else(|| "-".into()),
+            point.expires.clone(),
+            if point.client.is_empty() {
+                "-".into()
+            } else {
+                point.client.clone()
+            },
+            point.inbox.clone(),
+        ]);
+    }
+    text.push_str(&if person.points.is_empty() {
+        "Not signed in.\n".into()
+    } else {
+        table.print()
+    });
+    if !person.watchers.is_empty() {
+        text.push_str(&format!("\nwatched by {}\n", person.watchers.join(", ")));
+    }
+    text
+}
+
+pub(super) async fn trace(
+    config: Config,
+    message: Option<String>,
+    user: Option<String>,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let done = connect(&config)
+        .await?
+        .ask(&Request::Trace { message, user })
+        .await?;
+    let Done::Traces(traces) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&traces, || traces_text(&traces));
+    Ok(Exit::Done)
+}
+
+fn traces_text(traces: &[TraceRow]) -> String {
+    if traces.is_empty() {
+        return "No messages (only the newest are remembered).\n".into();
+    }
+    let mut text = String::new();
+    for trace in traces {
+        text.push_str(&format!("message {}\n", trace.message));
+        let mut table = Table::new(&["  WHEN", "STEP", "DETAIL"]);
+        for step in &trace.steps {
+            table.row([
+                format!("  {}", step.at),
+                step.step.clone(),
+                step.detail.clone(),
+            ]);
+        }
+        text.push_str(&table.print());
+    }
+    text
+}

@@ -44,7 +44,7 @@ const PARTS: [(&str, &[&str]); 14] = [
 /// External crates that a part may name, among those that are restricted at all.
 const CRATES: [(&str, &[&str]); 14] = [
     ("core", &[]),
-    ("hub", &["tokio", "tokio_util"]),
+    ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
     ("net", &["tokio", "tokio_util"]),
     ("telemetry", &[]),

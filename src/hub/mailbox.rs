@@ -42,6 +42,8 @@ pub(super) enum Inside {
     Committed(Vec<Written>),
     /// The account in the directory has changed or is gone.
     Account(PersonId),
+    /// Something was spilled: look once the queue is read.
+    Spilled,
     /// Is anything under way?
     Quiet(oneshot::Sender<bool>),
     /// The end: answer whoever waits, then go.
@@ -131,7 +133,9 @@ impl Mailbox {
             envelope.reply.answer(Err(Error::Overloaded));
             return false;
         }
-        self.passed.fetch_add(1, Ordering::Relaxed);
+        if !is_report(&envelope.command) {
+            self.passed.fetch_add(1, Ordering::Relaxed);
+        }
         self.tell(Inside::Command((to, envelope)));
         true
     }
@@ -143,7 +147,10 @@ impl Mailbox {
             // Whatever is spilled is newer than the queue: while some is, all goes there.
             if full || !spilled.is_empty() {
                 spill(&mut spilled, to, envelope.caller, relay);
-                self.spilling.store(true, Ordering::Release);
+                // The shard may have read everything since `full` was found out and sleep now.
+                if !self.spilling.swap(true, Ordering::AcqRel) {
+                    self.tell(Inside::Spilled);
+                }
                 return true;
             }
         }

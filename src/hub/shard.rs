@@ -145,8 +145,8 @@ impl Shard {
                 }
             }
             Inside::Account(person) => self.account_changed(person),
-            // Answered by `run`.
-            Inside::Quiet(_) | Inside::Stop(_) => {}
+            // Seen to by `run`.
+            Inside::Spilled | Inside::Quiet(_) | Inside::Stop(_) => {}
         }
     }
 

@@ -17,6 +17,7 @@ use tristack::core::message::{Ack, Content, Fidelity, Message, Original, Text};
 use tristack::core::port::{Store, Write};
 use tristack::core::time::Time;
 use tristack::hub::{Answer, Clock, Hub, ManualClock, ReplySink, ReplyTo, Settings};
+use tristack::storage::{Faulty, Memory};
 
 pub use crate::support::records::STACK;
 
@@ -269,4 +270,19 @@ impl Collector {
 
 pub fn is_overloaded(answer: &Answer) -> bool {
     matches!(answer, Err(Error::Overloaded))
+}
+
+/// A storage with that many accounts, faults to be planted.
+pub async fn memory(count: u32) -> Arc<Faulty<Memory>> {
+    let store = Memory::new();
+    people(&store, count).await;
+    Arc::new(Faulty::new(store))
+}
+
+/// Settings for tests that count on one shard.
+pub fn one_shard() -> Settings {
+    Settings {
+        shards: 1,
+        ..Settings::default()
+    }
 }

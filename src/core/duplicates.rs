@@ -1,33 +1,30 @@
 //! Duplicates, known by protocol identity and never by content (`decisions.md` 19).
 
-use crate::core::address::Address;
 use crate::core::command::Fate;
 use crate::core::delivery::sent;
 use crate::core::effect::ReplyTag;
 use crate::core::error::Error;
-use crate::core::id::{ConversationId, MessageId, Stack};
+use crate::core::id::{ConversationId, MessageId};
 use crate::core::message::Message;
 use crate::core::time::Time;
 use crate::core::trace::Step;
 use crate::core::user::{Fx, User};
-use std::sync::Arc;
 
-/// A message known by its protocol identity (`decisions.md` 19).
+/// A message known by its protocol identity. Small, because a busy person has many.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    hash: u64,
-    from: Address,
-    stack: Stack,
-    key: Arc<str>,
+    identity: u128,
     message: MessageId,
     conversation: ConversationId,
     pub(super) at: Time,
     /// What the sender was told; `None` = not yet.
-    result: Option<Result<Fate, Error>>,
+    result: Option<Result<Fate, Box<Error>>>,
 }
 
 /// Duplicates remembered per person.
-const SEEN: usize = 256;
+const SEEN: usize = 128;
+/// Duplicates that may wait for the first one's answer.
+const WAITING: usize = 16;
 
 impl User {
     /// Whether the message is known already; a duplicate gets the answer of the first.
@@ -37,27 +34,24 @@ impl User {
         message: &Message,
         tag: ReplyTag,
     ) -> Option<Result<Option<Fate>, Error>> {
-        let key = message.original.key.as_deref()?;
-        let hash = fnv(key);
-        let seen = self.seen.iter().find(|seen| {
-            seen.hash == hash
-                && *seen.key == *key
-                && seen.stack == message.original.stack
-                && seen.from == message.from
-                && fx.now().since(seen.at) < fx.rules().duplicate
-        })?;
+        let identity = identity(message)?;
+        let known = |seen: &&Seen| {
+            seen.identity == identity && fx.now().since(seen.at) < fx.rules().duplicate
+        };
+        let seen = self.seen.iter().rev().find(known)?;
         fx.trace(message.id, Step::Duplicate);
         let (first, conversation, result) = (seen.message, seen.conversation, seen.result.clone());
         match result {
             Some(Ok(fate)) => {
                 fx.reply(tag, Ok(sent(first, conversation, fate)));
             }
-            Some(Err(error)) => return Some(Err(error)),
+            Some(Err(error)) => return Some(Err(*error)),
+            None if tag == ReplyTag::NOBODY => {}
             None => {
-                if let Some(at) = self.delivery_at(first)
-                    && tag != ReplyTag::NOBODY
-                {
-                    self.deliveries[at].tags.push(tag);
+                let first = self.delivery_at(first).map(|at| &mut self.deliveries[at]);
+                match first.filter(|first| first.tags.len() < WAITING) {
+                    Some(first) => first.tags.push(tag),
+                    None => return Some(Err(Error::Overloaded)),
                 }
             }
         }
@@ -66,8 +60,9 @@ impl User {
 
     /// What duplicates of that message are told from now on.
     pub(super) fn seen_result(&mut self, message: MessageId, result: Result<Fate, Error>) {
-        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.message == message) {
-            seen.result = Some(result);
+        let mut newest_first = self.seen.iter_mut().rev();
+        if let Some(seen) = newest_first.find(|seen| seen.message == message) {
+            seen.result = Some(result.map_err(Box::new));
         }
     }
 
@@ -82,21 +77,18 @@ impl User {
         message: &Message,
         result: Option<Result<Fate, Error>>,
     ) {
-        let Some(key) = &message.original.key else {
+        let Some(identity) = identity(message) else {
             return;
         };
         if self.seen.len() >= SEEN {
             self.seen.pop_front();
         }
         self.seen.push_back(Seen {
-            hash: fnv(key),
-            from: message.from.clone(),
-            stack: message.original.stack,
-            key: Arc::clone(key),
+            identity,
             message: message.id,
             conversation: message.conversation,
             at,
-            result,
+            result: result.map(|result| result.map_err(Box::new)),
         });
     }
 
@@ -108,9 +100,23 @@ impl User {
     }
 }
 
-/// FNV-1a: a quick first look before comparing keys.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
-        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// Sender, stack and key in 128 bits (FNV-1a). A collision could only be forged by somebody who
+/// knows another sender's key before it is used.
+fn identity(message: &Message) -> Option<u128> {
+    let key = message.original.key.as_deref()?;
+    let from = &message.from;
+    let parts = [
+        from.local(),
+        from.domain(),
+        message.original.stack.name(),
+        key,
+    ];
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for part in parts {
+        // 0xff occurs in no text: it parts them.
+        for octet in part.bytes().chain([0xff]) {
+            hash = (hash ^ u128::from(octet)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+        }
+    }
+    Some(hash)
 }

@@ -236,3 +236,19 @@ fn decision_14_two_failures_5_s_apart_raise_doubt_that_hides_then_removes() {
     world.pass(secs(600));
     assert!(world.stored(0).points.is_empty(), "gone after 10 minutes");
 }
+
+/// A signed-in person who does nothing: below 2 KB, so that 10,000 of them are no matter
+/// (issue 2, section 8).
+#[test]
+fn a_signed_in_idle_person_is_small() {
+    use crate::core::points::Point;
+    use crate::core::port::PublicationRecord;
+    let live = size_of::<crate::core::user::User>()
+        + size_of::<Point>()
+        + size_of::<PublicationRecord>()
+        + size_of::<crate::core::watches::Watching>();
+    assert!(
+        live < 1400,
+        "{live} octets, without the texts they point to"
+    );
+}

@@ -1,2 +1,160 @@
-//! The SIP front. `listen` holds the sockets; the rest is under construction by its helper.
+//! The SIP front: SIP/SIMPLE clients in, core commands; core events, SIP out.
+//!
+//! Path of a request: `listen` (sockets) -> `inbox` of the shard that its Call-ID names -> `request`
+//! (order of checks, `decisions.md` 7) -> one file per method -> the hub -> the same shard answers.
+//! Path of an event: `outbound` -> `inbox` -> `deliver` or `subscribe` -> `listen`.
+
+mod deliver;
+mod front;
+mod handle;
+mod inbox;
 mod listen;
+mod message;
+mod outbound;
+mod place;
+mod publish;
+mod registrar;
+mod request;
+mod shard;
+mod status;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+use crate::config::Config;
+use crate::core::message::Fidelity;
+use crate::front::SIP;
+use crate::gate::Gate;
+use crate::hub::{FidelityColumn, Hub};
+use crate::net::{BindError, Caps, Tasks};
+use front::{Front, Settings};
+use inbox::Inbox;
+use listen::{Bounds, Sockets, bind_tcp};
+use place::Places;
+use sip::subscription::Durations;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How SIP clients show what came by other stacks.
+pub const FIDELITY: FidelityColumn = FidelityColumn {
+    text: Fidelity::Adapted,
+    typing: Fidelity::Adapted,
+    // Answered for SIP by the core: a pager-mode client knows no join (decisions 21).
+    join: Fidelity::Dropped,
+    leave: Fidelity::Dropped,
+    invitation: Fidelity::Refused,
+    receipt: Fidelity::Dropped,
+    opaque: Fidelity::Refused,
+};
+
+/// The running front.
+pub struct SipFront {
+    /// UDP addresses, with real ports.
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses, with real ports.
+    pub tcp: Vec<SocketAddr>,
+    /// Stopping it ends the front alone; it stops with the process, too.
+    pub tasks: Tasks,
+    front: Arc<Front>,
+}
+
+impl SipFront {
+    /// Open stream connections.
+    pub fn connections(&self) -> usize {
+        self.front.sockets.connections()
+    }
+}
+
+/// Opens the sockets of `[sip]`, attaches to the hub and starts to serve. To be called before
+/// [`Hub::open`], so that restored points and subscriptions are taken up.
+///
+/// # Errors
+/// [`BindError`] names the address.
+pub fn start(
+    hub: &Hub,
+    gate: &Arc<Gate>,
+    config: &Config,
+    caps: &Caps,
+    tasks: &Tasks,
+) -> Result<SipFront, BindError> {
+    let tasks = tasks.part();
+    let limits = &config.limits;
+    let sockets = Sockets::bind(&config.sip.udp, bounds(config), &tasks)?;
+    let listeners = bind_tcp(&config.sip.tcp, caps)?;
+    let udp = sockets.udp_addresses();
+    let tcp: Vec<_> = listeners.iter().map(crate::net::Listener::local).collect();
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(limits.shard_queue)));
+    let secs = |span: std::time::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    let settings = Settings {
+        udp_max: config.sip.udp_max,
+        leases: Durations {
+            min: secs(limits.lease_min),
+            max: secs(limits.lease_max),
+            default: secs(limits.lease_max).min(3600),
+        },
+        bindings: limits.bindings,
+        transactions: (limits.transactions / shards).max(1),
+        message: sockets_limits(config),
+    };
+    let front = Arc::new(Front::new(
+        hub.clone(),
+        Arc::clone(gate),
+        sockets,
+        places(config, udp.iter().chain(&tcp)),
+        inboxes.collect(),
+        settings,
+    ));
+    hub.attach(SIP, Arc::clone(&front) as Arc<_>, FIDELITY);
+    for inbox in front.inboxes() {
+        let shard = shard::Shard::new(Arc::clone(&front), Arc::clone(inbox));
+        tasks.spawn_until_stop(shard.run());
+    }
+    front
+        .sockets
+        .start(listeners, Arc::clone(&front) as Arc<dyn listen::Intake>);
+    Ok(SipFront {
+        udp,
+        tcp,
+        tasks,
+        front,
+    })
+}
+
+fn sockets_limits(config: &Config) -> sip::Limits {
+    sip::Limits {
+        head: config.limits.head,
+        headers: config.limits.sip_headers,
+        body: config.limits.body,
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let limits = &config.limits;
+    Bounds {
+        message: sockets_limits(config),
+        queue: limits.inbox_queue,
+        queue_octets: limits.inbox_octets,
+        head_time: limits.head_timeout,
+        idle: limits.idle_timeout,
+        connect: limits.callback_connect,
+        udp_buffer: limits.udp_buffer,
+    }
+}
+
+fn places<'a>(config: &Config, listening: impl Iterator<Item = &'a SocketAddr>) -> Places {
+    let first = config.server.domains.first().cloned().unwrap_or_default();
+    let hosts = config
+        .rvp
+        .hosts
+        .iter()
+        .map(|host| (host.clone(), first.clone()));
+    let mapped = config.rvp.host_domains.iter();
+    let mapped = mapped.map(|(host, domain)| (host.clone(), domain.clone()));
+    Places::new(
+        &config.server.domains,
+        hosts.chain(mapped),
+        listening.map(SocketAddr::ip),
+    )
+}

@@ -242,6 +242,11 @@ impl Sockets {
         flow
     }
 
+    /// The connection of that number, while it is open.
+    pub(super) fn connection_flow(&self, number: u64) -> Option<Flow> {
+        self.0.connection(number).map(|connection| connection.flow)
+    }
+
     /// Whether the flow can still be used.
     pub(super) fn is_open(&self, flow: &Flow) -> bool {
         match flow.transport {

@@ -1,0 +1,192 @@
+//! Messages from the core to bindings: forwarded as they came if they came by SIP, else written
+//! here (`decisions.md` 20).
+
+use super::front::Front;
+use super::handle::Binding;
+use super::shard::{Shard, Started};
+use super::status::outcome;
+use super::translate::render;
+use crate::core::address::Address;
+use crate::core::command::{Command, Outcome, PointInfo, Refusal};
+use crate::core::id::{MessageId, PersonId, PointId};
+use crate::core::message::Message;
+use crate::front::SIP;
+use crate::hub::ReplyTo;
+use bytes::Bytes;
+use sip::build::{Request, escape_user, quote};
+use sip::edit::Edit;
+use sip::flow::{Flow, Millis};
+use sip::raw::{Datagram, frame_datagram};
+use sip::transaction::{Failure, Outgoing};
+use sip::{HeaderId, Method};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Above this a datagram is at risk of being fragmented (RFC 3261 18.1.1).
+const UDP_SAFE: usize = 1300;
+
+impl Shard {
+    pub(super) fn deliver(
+        &mut self,
+        now: Millis,
+        person: PersonId,
+        point: &PointInfo,
+        message: &Arc<Message>,
+        redelivered: bool,
+    ) {
+        let address = message.to.clone();
+        let report = |front: &Front, outcome| {
+            report(
+                front,
+                person,
+                address.clone(),
+                message.id,
+                point.id,
+                outcome,
+            );
+        };
+        let Some(binding) = Binding::restore(&point.handle) else {
+            return report(&self.front, Outcome::Gone);
+        };
+        let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
+            return report(&self.front, Outcome::Unreached);
+        };
+        // The same for every repeat, also after a restart (`decisions.md` 19).
+        let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, point.id.0);
+        let via = format!("{};branch={branch};rport", self.via(flow));
+        let bytes = if message.original.stack == SIP {
+            self.forward(&binding, message, &via)
+        } else {
+            self.originate(&binding, message, point.id, &via)
+        };
+        let Some(bytes) = bytes else {
+            return report(&self.front, Outcome::Refused(Refusal::Unsupported));
+        };
+        if !fits(&self.front, flow, bytes.len()) {
+            return report(&self.front, Outcome::Refused(Refusal::TooLarge));
+        }
+        if redelivered {
+            tracing::debug!(message = %message.id, point = point.id.0, "SIP message sent again");
+        }
+        let token = self.token();
+        self.started.insert(
+            token,
+            Started::Text {
+                person,
+                address: message.to.clone(),
+                message: message.id,
+                point: point.id,
+            },
+        );
+        let request = Outgoing {
+            method: b"MESSAGE",
+            branch: branch.as_bytes(),
+            flow,
+            bytes,
+            token,
+        };
+        self.engine.start(now, request);
+        self.drain(now);
+    }
+
+    /// The original with the target of the binding and our Via; identity and body untouched.
+    fn forward(&self, binding: &Binding, message: &Message, via: &str) -> Option<Bytes> {
+        let limits = &self.front.settings.message;
+        let Ok(Datagram::Message(original)) =
+            frame_datagram(message.original.bytes.clone(), limits)
+        else {
+            return None;
+        };
+        let mut edit = Edit::new(&original);
+        let hops = original.max_forwards().ok().flatten().unwrap_or(70);
+        edit.uri(&binding.contact)
+            .insert_before(HeaderId::Via, via)
+            .set(HeaderId::MaxForwards, hops.saturating_sub(1))
+            // Routes led here; credentials were for us (RFC 3261 16.4, 22.3).
+            .remove_all(HeaderId::Route)
+            .remove_all(HeaderId::Authorization)
+            .remove_all(HeaderId::ProxyAuthorization);
+        if !original.has(HeaderId::ContentLength) {
+            edit.set(HeaderId::ContentLength, original.body().len());
+        }
+        Some(edit.write())
+    }
+
+    fn originate(
+        &self,
+        binding: &Binding,
+        message: &Message,
+        point: PointId,
+        via: &str,
+    ) -> Option<Bytes> {
+        let (kind, body) = render(&message.content)?;
+        let uri = |address: &Address| {
+            format!("sip:{}@{}", escape_user(address.local()), address.domain())
+        };
+        let name = match &*message.from_name {
+            "" => String::new(),
+            name => format!("{} ", quote(name)),
+        };
+        let id = message.id;
+        let request = Request::new(&Method::Message, &binding.contact)
+            .header(HeaderId::Via, via)
+            .header(HeaderId::MaxForwards, 70)
+            .header(
+                HeaderId::From,
+                format_args!("{name}<{}>;tag={:x}", uri(&message.from), id.0 >> 64),
+            )
+            .header(HeaderId::To, format_args!("<{}>", uri(&message.to)))
+            .header(
+                HeaderId::CallId,
+                format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
+            )
+            .header(HeaderId::CSeq, "1 MESSAGE")
+            .body(kind, body);
+        Some(request.finish())
+    }
+
+    /// What became of a text of ours.
+    pub(super) fn text_ended(
+        &mut self,
+        person: PersonId,
+        address: Address,
+        message: MessageId,
+        point: PointId,
+        result: Result<u16, Failure>,
+    ) {
+        let outcome = match result {
+            Ok(status) => outcome(status),
+            // Octets may have left us: it could be a double if it was tried again.
+            Err(Failure::Timeout | Failure::Transport) => Outcome::Failed,
+        };
+        report(&self.front, person, address, message, point, outcome);
+    }
+}
+
+/// Tells the core, once per attempt.
+pub(super) fn report(
+    front: &Front,
+    person: PersonId,
+    address: Address,
+    message: MessageId,
+    point: PointId,
+    outcome: Outcome,
+) {
+    let command = Command::Outcome {
+        message,
+        point,
+        outcome,
+    };
+    let caller = Front::internal(address, person);
+    front.hub.send(person, caller, command, ReplyTo::Nobody);
+}
+
+/// `decisions.md` 24: large ones go fragmented over UDP, up to a bound.
+fn fits(front: &Front, flow: Flow, octets: usize) -> bool {
+    if flow.transport.is_reliable() || octets <= UDP_SAFE {
+        return true;
+    }
+    let peer: SocketAddr = flow.peer;
+    tracing::debug!(%peer, octets, "fragmented: SIP message over 1,300 octets on UDP");
+    octets <= front.settings.udp_max
+}

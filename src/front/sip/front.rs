@@ -1,0 +1,297 @@
+//! What all shards of the front share.
+
+use super::handle::Way;
+use super::inbox::Inbox;
+use super::listen::{self, Inbound, Intake, Sockets, Wire};
+use super::place::Places;
+use crate::core::access::Scheme;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Command, Route, TetherChange};
+use crate::core::id::{PersonId, PointId};
+use crate::front::SIP;
+use crate::gate::Gate;
+use crate::hub::{Hub, ReplyTo};
+use bytes::Bytes;
+use sip::build::Response;
+use sip::flow::{Flow, Millis, Transport};
+use sip::subscription::Durations;
+use sip::{HeaderId, Method, RawMessage};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// What an operator may turn, as far as this front is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// Largest message ever sent over UDP.
+    pub(super) udp_max: usize,
+    /// Leases of bindings, publications and subscriptions.
+    pub(super) leases: Durations,
+    /// Contacts of one REGISTER.
+    pub(super) bindings: usize,
+    /// Transactions per shard.
+    pub(super) transactions: usize,
+    /// Bounds of one message.
+    pub(super) message: sip::Limits,
+}
+
+/// A point that came over a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Bound {
+    pub(super) person: PersonId,
+    pub(super) point: PointId,
+    pub(super) inbox: Arc<str>,
+    pub(super) caller: Caller,
+}
+
+/// Shared by all shards.
+pub(super) struct Front {
+    pub(super) hub: Hub,
+    pub(super) gate: Arc<Gate>,
+    pub(super) sockets: Sockets,
+    pub(super) places: Places,
+    pub(super) settings: Settings,
+    /// Tells this run of the server from others: connection numbers start anew with each.
+    pub(super) boot: u64,
+    inboxes: Vec<Arc<Inbox>>,
+    /// Keys tags and the split over shards, so that nobody outside can aim at one.
+    secret: RandomState,
+    /// The way to each registered Contact that hangs on a connection.
+    contacts: RwLock<HashMap<Arc<str>, Way>>,
+    /// Points by the number of their connection.
+    bound: Mutex<HashMap<u64, Vec<Bound>>>,
+}
+
+impl Front {
+    pub(super) fn new(
+        hub: Hub,
+        gate: Arc<Gate>,
+        sockets: Sockets,
+        places: Places,
+        inboxes: Vec<Arc<Inbox>>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            boot: hub.now().0,
+            hub,
+            gate,
+            sockets,
+            places,
+            settings,
+            inboxes,
+            secret: RandomState::new(),
+            contacts: RwLock::default(),
+            bound: Mutex::default(),
+        }
+    }
+
+    pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    /// Now, as the engines count.
+    pub(super) fn now(&self) -> Millis {
+        self.hub.now().0
+    }
+
+    /// The shard that owns everything with this Call-ID.
+    pub(super) fn inbox_of(&self, call_id: &[u8]) -> Option<&Arc<Inbox>> {
+        let hash = self.secret.hash_one(call_id);
+        let count = u64::try_from(self.inboxes.len()).unwrap_or(1).max(1);
+        self.inboxes.get(usize::try_from(hash % count).unwrap_or(0))
+    }
+
+    /// The To tag of all our answers to a request and its repeats (RFC 3261 8.2.7): stateless.
+    pub(super) fn tag(&self, request: &RawMessage) -> String {
+        let part = |id| request.first(id).unwrap_or_default();
+        let hash = self
+            .secret
+            .hash_one((part(HeaderId::CallId), part(HeaderId::From)));
+        format!("{hash:016x}")
+    }
+
+    /// Two secrets for an engine.
+    pub(super) fn secrets(&self) -> [u64; 2] {
+        [self.secret.hash_one(1_u8), self.secret.hash_one(2_u8)]
+    }
+
+    /// The engine's flow of a socket's.
+    pub(super) fn flow(wire: &listen::Flow) -> Flow {
+        let (transport, id) = match wire.transport {
+            Wire::Udp(number) => (Transport::Udp, u64::from(number)),
+            Wire::Tcp(number) => (Transport::Tcp, number),
+        };
+        Flow {
+            transport,
+            peer: wire.peer,
+            id,
+        }
+    }
+
+    /// The socket's flow of an engine's; `None` if it is gone.
+    pub(super) fn wire(&self, flow: Flow) -> Option<listen::Flow> {
+        if flow.transport.is_reliable() {
+            self.sockets.connection_flow(flow.id)
+        } else {
+            self.sockets
+                .udp_flow(flow.peer, u16::try_from(flow.id).ok())
+        }
+    }
+
+    /// Sends; false if the way is gone.
+    pub(super) fn send(&self, flow: Flow, octets: Bytes) -> bool {
+        self.wire(flow)
+            .is_some_and(|wire| self.sockets.send(&wire, octets).is_ok())
+    }
+
+    /// Our host and port as this peer can reach it, for Via and Contact.
+    pub(super) fn sent_by(wire: &listen::Flow) -> SocketAddr {
+        let ip = if wire.local.ip().is_unspecified() {
+            route_to(wire.peer).unwrap_or(wire.local.ip())
+        } else {
+            wire.local.ip()
+        };
+        SocketAddr::new(ip, wire.local.port())
+    }
+
+    /// A way that works now: the one that was saved, else that of the binding with this Contact.
+    pub(super) fn way(&self, saved: &Way, contact: &str) -> Option<Flow> {
+        let direct = saved.flow(self.boot).filter(|flow| self.is_open(*flow));
+        if direct.is_some() {
+            return direct;
+        }
+        let contacts = self.contacts.read().unwrap_or_else(PoisonError::into_inner);
+        let way = contacts.get(contact)?;
+        way.flow(self.boot).filter(|flow| self.is_open(*flow))
+    }
+
+    fn is_open(&self, flow: Flow) -> bool {
+        self.wire(flow).is_some()
+    }
+
+    /// A binding hangs on this connection from now on.
+    pub(super) fn bind_connection(&self, number: u64, bound: Bound, contact: &str, way: Way) {
+        self.contacts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(contact.into(), way);
+        let mut table = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = table.entry(number).or_default();
+        list.retain(|other| other.point != bound.point);
+        list.push(bound);
+    }
+
+    /// The inbox of the binding that came over this connection.
+    pub(super) fn inbox_on(&self, flow: Flow, person: PersonId) -> Option<Arc<str>> {
+        if !flow.transport.is_reliable() {
+            return None;
+        }
+        let table = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = table.get(&flow.id)?;
+        let own = list.iter().rev().find(|bound| bound.person == person)?;
+        Some(Arc::clone(&own.inbox))
+    }
+
+    /// A point is gone.
+    pub(super) fn unbind(&self, point: PointId, contact: &str, way: &Way) {
+        let mut contacts = self
+            .contacts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if contacts.get(contact) == Some(way) {
+            contacts.remove(contact);
+        }
+        drop(contacts);
+        if way.stream && way.boot == self.boot {
+            let mut table = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(list) = table.get_mut(&way.id) {
+                list.retain(|bound| bound.point != point);
+                if list.is_empty() {
+                    table.remove(&way.id);
+                }
+            }
+        }
+    }
+
+    /// A connection has ended: its points start their grace (`decisions.md` 12).
+    fn lost(&self, number: u64) {
+        let lost = self
+            .bound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&number);
+        for bound in lost.unwrap_or_default() {
+            let command = Command::Tether {
+                point: bound.point,
+                change: TetherChange::Lost,
+            };
+            self.hub
+                .send(bound.person, bound.caller, command, ReplyTo::Nobody);
+        }
+    }
+
+    /// On whose behalf the front reports what became of something.
+    pub(super) fn internal(address: Address, person: PersonId) -> Caller {
+        Caller {
+            address,
+            person: Some(person),
+            scheme: Scheme::Internal,
+            route: Route::Point(SIP),
+        }
+    }
+
+    /// 503 without a transaction.
+    fn overloaded(&self, wire: &listen::Flow, request: &RawMessage) {
+        if !request.is_request() || request.method() == Some(&Method::Ack) {
+            return;
+        }
+        let bytes = Response::to(request, 503)
+            .received(wire.peer)
+            .to_tag(self.tag(request))
+            .header(HeaderId::RetryAfter, 5)
+            .finish();
+        let reply = sip::transaction::reply_flow(request, Self::flow(wire));
+        self.send(reply, bytes);
+    }
+}
+
+impl Intake for Front {
+    fn take(&self, inbound: Inbound) {
+        let call_id = match &inbound {
+            Inbound::Message(_, message) => message.first(HeaderId::CallId),
+            Inbound::Refused(_, refusal) => refusal
+                .salvage
+                .as_ref()
+                .and_then(|message| message.first(HeaderId::CallId)),
+            Inbound::Closed(flow) => {
+                if let Wire::Tcp(number) = flow.transport {
+                    self.lost(number);
+                }
+                for inbox in &self.inboxes {
+                    let _ = inbox.arrive(Inbound::Closed(*flow));
+                }
+                return;
+            }
+        };
+        let Some(inbox) = self.inbox_of(call_id.unwrap_or_default()) else {
+            return;
+        };
+        if let Err(Inbound::Message(wire, message)) = inbox.arrive(inbound) {
+            self.hub.stats().overloaded.add(1);
+            self.overloaded(&wire, &message);
+        }
+    }
+}
+
+/// The address of ours that packets to this peer leave from. No packet is sent.
+fn route_to(peer: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = if peer.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0_u16; 8], 0).into()
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(peer).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}

@@ -1,0 +1,56 @@
+//! Events of the core on their way to the shard that owns their Call-ID.
+
+use super::deliver::report;
+use super::front::Front;
+use super::handle::watch_call_id;
+use crate::core::command::Outcome;
+use crate::core::event::{Event, Outbound};
+use crate::front::SIP;
+
+impl Outbound for Front {
+    fn take(&self, event: Event) {
+        let inbox = match &event {
+            Event::Deliver { message, .. } if message.original.stack == SIP => {
+                // A forwarded message keeps its Call-ID; which shard that is depends on it only
+                // for an even spread, so a hash of the key does as well and reads nothing.
+                let key = message.original.key.as_deref().unwrap_or_default();
+                let call_id = key.split(' ').next().unwrap_or_default();
+                self.inbox_of(call_id.as_bytes())
+            }
+            Event::Deliver { message, point, .. } => {
+                let domain = message.from.domain();
+                let call_id = format!("{}-{:x}@{domain}", message.id, point.id.0);
+                self.inbox_of(call_id.as_bytes())
+            }
+            Event::Presence { handle, .. } | Event::WatchRestored { handle, .. } => {
+                self.inbox_of(watch_call_id(handle))
+            }
+            Event::PointEnded { point, .. } => return self.forget_point(point),
+            // Nothing is held for a binding until its client comes back.
+            Event::PointRestored { .. } | Event::Cancel { .. } | Event::InboxPresence { .. } => {
+                return;
+            }
+        };
+        let Some(inbox) = inbox else {
+            return;
+        };
+        if let Err(event) = inbox.event(event)
+            && let Event::Deliver {
+                person,
+                point,
+                message,
+                ..
+            } = *event
+        {
+            let outcome = Outcome::QueueFull;
+            report(
+                self,
+                person,
+                message.to.clone(),
+                message.id,
+                point.id,
+                outcome,
+            );
+        }
+    }
+}

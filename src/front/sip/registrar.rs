@@ -1,0 +1,259 @@
+//! REGISTER (RFC 3261 10.3; RFC 5626 for the identity of a binding): bindings are points.
+
+use super::front::{Bound, Front};
+use super::handle::{Binding, Way};
+use super::place::Named;
+use super::request::Known;
+use super::shard::{Pending, Req, Shard};
+use super::status::About;
+use super::translate::shared;
+use crate::core::command::{
+    Command, Lineage, PointChange, PointInfo, PointSpec, Reach, Register, Reply, Tether,
+};
+use crate::core::error::Error;
+use crate::core::id::PersonId;
+use crate::core::presence::State;
+use crate::front::SIP;
+use crate::hub::Answer;
+use sip::flow::{Flow, Millis};
+use sip::header::{Contact, Contacts, Host, Uri};
+use sip::subscription::TooBrief;
+use sip::{HeaderId, RawMessage};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A REGISTER under way.
+pub(super) struct Registering {
+    req: Req,
+    person: PersonId,
+    caller: crate::core::command::Caller,
+    /// Keys of the bindings that it put.
+    put: Vec<Arc<str>>,
+}
+
+impl Shard {
+    pub(super) fn register(&mut self, now: Millis, req: Req, known: &Known, local: IpAddr) {
+        let caller = known.granted.caller.clone();
+        let own = req.message.to().is_ok_and(|to| {
+            let Named::Person(address) = self.front.places.named(&to.uri, local) else {
+                return false;
+            };
+            self.front.gate.bind(&caller, Some(&address)).is_ok()
+        });
+        if !own {
+            // RFC 3261 10.3 step 3: nobody registers for another.
+            return self.fail(now, &req, &Error::Spoofed, About::Person);
+        }
+        let Some(person) = caller.person else {
+            return self.fail(now, &req, &Error::UnknownUser, About::Person);
+        };
+        let (changes, put) = match self.changes(&req) {
+            Ok(changes) => changes,
+            Err(error) => return self.fail(now, &req, &error, About::Person),
+        };
+        let message = &req.message;
+        let lineage = message
+            .call_id()
+            .ok()
+            .zip(message.cseq().ok())
+            .filter(|_| !changes.is_empty())
+            .map(|(call_id, cseq)| Lineage {
+                name: call_id.into(),
+                sequence: cseq.number,
+            });
+        let command = Command::Register(Register {
+            stack: SIP,
+            lineage,
+            changes,
+        });
+        let reply = self.wait(Pending::Register(Box::new(Registering {
+            req,
+            person,
+            caller: caller.clone(),
+            put,
+        })));
+        self.front.hub.send(person, caller, command, reply);
+    }
+
+    fn changes(&self, req: &Req) -> Result<(Vec<PointChange>, Vec<Arc<str>>), Error> {
+        let message = &req.message;
+        let contacts = match message.contacts() {
+            Ok(Contacts::Star) => return Ok((vec![PointChange::RemoveAll], Vec::new())),
+            Ok(Contacts::List(list)) => list,
+            Err(_) => return Err(Error::UnknownUser),
+        };
+        if contacts.len() > self.front.settings.bindings {
+            return Err(Error::LimitReached(crate::core::error::Limit::Points));
+        }
+        let header = message.expires().unwrap_or(None);
+        let (mut changes, mut put) = (Vec::new(), Vec::new());
+        for contact in &contacts {
+            let key = key(contact);
+            let asked = contact.expires().or(header);
+            let lease = self.front.settings.leases.grant(asked);
+            let lease = lease
+                .map_err(|TooBrief { min }| Error::TooBrief(Duration::from_secs(u64::from(min))))?;
+            if lease == 0 {
+                changes.push(PointChange::Remove { key });
+                continue;
+            }
+            put.push(Arc::clone(&key));
+            changes.push(PointChange::Put(Box::new(
+                self.spec(req, contact, key, lease),
+            )));
+        }
+        Ok((changes, put))
+    }
+
+    fn spec(&self, req: &Req, contact: &Contact<'_>, key: Arc<str>, lease: u32) -> PointSpec {
+        let flow = Flow {
+            peer: destination(req, contact),
+            ..req.flow
+        };
+        let stream = req.flow.transport.is_reliable();
+        let binding = Binding::new(contact.uri().text, Way::of(flow, self.front.boot));
+        PointSpec {
+            inbox: Arc::clone(&key),
+            key: Some(key),
+            lease: Duration::from_secs(u64::from(lease)),
+            tether: if stream {
+                Tether::Connection
+            } else {
+                Tether::Address
+            },
+            reach: Reach::Full,
+            implies: Some(State::Registered),
+            preference: contact.q(),
+            source: Some(req.flow.peer.ip()),
+            client: agent(&req.message).into(),
+            machine: contact.instance().map(|name| shared(&name)),
+            handle: binding.save(),
+        }
+    }
+
+    pub(super) fn registered(&mut self, now: Millis, done: Registering, answer: Answer) {
+        let points = match answer {
+            Ok(Reply::Points(points)) => points,
+            Ok(_) => Vec::new(),
+            Err(error) => return self.fail(now, &done.req, &error, About::Person),
+        };
+        let mut lines = Vec::with_capacity(points.len());
+        for point in points.iter().filter(|point| point.stack == SIP) {
+            let Some(binding) = Binding::restore(&point.handle) else {
+                continue;
+            };
+            let put = point.key.as_ref().is_some_and(|key| done.put.contains(key));
+            if put {
+                self.taken_up(&done, point, &binding);
+            }
+            lines.push(contact_line(point, &binding, now));
+        }
+        self.respond(now, &done.req, 200, |r| {
+            lines
+                .iter()
+                .fold(r, |r, line| r.header(HeaderId::Contact, line))
+        });
+    }
+
+    /// The binding stands: its connection is held, and known by its Contact.
+    fn taken_up(&self, done: &Registering, point: &PointInfo, binding: &Binding) {
+        let flow = done.req.flow;
+        if !flow.transport.is_reliable() {
+            return;
+        }
+        let bound = Bound {
+            person: done.person,
+            point: point.id,
+            inbox: Arc::clone(&point.inbox),
+            caller: done.caller.clone(),
+        };
+        self.front
+            .bind_connection(flow.id, bound, &binding.contact, binding.way);
+        let Some(wire) = self.front.wire(flow) else {
+            return;
+        };
+        self.front.sockets.hold(&wire);
+        let agent = agent(&done.req.message).to_ascii_lowercase();
+        if agent.contains("purple") || agent.contains("pidgin") {
+            self.front.sockets.pace(&wire);
+        }
+    }
+}
+
+/// User-Agent as text, cut to what is worth keeping.
+pub(super) fn agent(message: &RawMessage) -> &str {
+    let text = message.text(HeaderId::UserAgent).unwrap_or_default();
+    text.get(..text.floor_char_boundary(128.min(text.len())))
+        .unwrap_or_default()
+}
+
+/// What makes two Contacts one binding: instance and reg-id where given (RFC 5626 6), else the
+/// URI by the parts that count in RFC 3261 19.1.4.
+fn key(contact: &Contact<'_>) -> Arc<str> {
+    if let Some(instance) = contact.instance() {
+        return format!("{instance}#{}", contact.reg_id().unwrap_or(0)).into();
+    }
+    uri_key(&contact.uri()).into()
+}
+
+fn uri_key(uri: &Uri<'_>) -> String {
+    let mut key = String::with_capacity(uri.text.len());
+    if let Some(user) = uri.user_decoded() {
+        key.push_str(&user);
+        key.push('@');
+    }
+    key.push_str(&uri.host_text().to_ascii_lowercase());
+    if let Some(port) = uri.port() {
+        let _ = write!(key, ":{port}");
+    }
+    if let Some(Some(transport)) = uri.param("transport") {
+        let _ = write!(key, ";{}", transport.to_ascii_lowercase());
+    }
+    key
+}
+
+/// Where requests to a binding go (`decisions.md` 12): to where the REGISTER came from, unless its
+/// Via and its Contact agree on another port of the same address.
+fn destination(req: &Req, contact: &Contact<'_>) -> std::net::SocketAddr {
+    let source = req.flow.peer;
+    let uri = contact.uri();
+    let port = uri.port().unwrap_or(5060);
+    let same_ip = uri.host.is_some_and(
+        |place| matches!(place.host, Host::Ip(ip) if ip.to_canonical() == source.ip()),
+    );
+    let via_agrees = req
+        .message
+        .top_via()
+        .is_ok_and(|via| via.rport().is_none() && via.sent_by.port.unwrap_or(5060) == port);
+    if same_ip && via_agrees && !req.flow.transport.is_reliable() {
+        std::net::SocketAddr::new(source.ip(), port)
+    } else {
+        source
+    }
+}
+
+fn contact_line(point: &PointInfo, binding: &Binding, now: Millis) -> String {
+    let left = point.expires.0.saturating_sub(now).div_ceil(1000);
+    let mut line = format!("<{}>;expires={left}", binding.contact);
+    if point.preference != 1000 {
+        let _ = write!(line, ";q=0.{:03}", point.preference.min(999));
+    }
+    if let Some((instance, reg_id)) = point.key.as_deref().and_then(|key| key.rsplit_once('#')) {
+        let _ = write!(line, ";+sip.instance=\"{instance}\"");
+        if reg_id != "0" {
+            let _ = write!(line, ";reg-id={reg_id}");
+        }
+    }
+    line
+}
+
+impl Front {
+    /// A binding that was there before the restart, or has ended.
+    pub(super) fn forget_point(&self, point: &PointInfo) {
+        if let Some(binding) = Binding::restore(&point.handle) {
+            self.unbind(point.id, &binding.contact, &binding.way);
+        }
+    }
+}

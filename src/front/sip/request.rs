@@ -1,0 +1,268 @@
+//! The order of checks (`decisions.md` 7): syntax, version, scheme, Max-Forwards, Require,
+//! challenge, bind From, then the method's own file authorises and finds its target.
+
+use super::front::Front;
+use super::place::Named;
+use super::shard::{Req, Shard};
+use super::status::{About, status};
+use super::translate;
+use crate::core::address::Address;
+use crate::core::error::Error;
+use crate::core::time::Time;
+use crate::front::SIP;
+use crate::gate::{Attempt, Decision, Granted, Offer};
+use sip::build::Response;
+use sip::flow::{Flow, Millis};
+use sip::raw::Refusal;
+use sip::transaction::{Retention, reply_flow};
+use sip::verdict::{Fault, FaultReason, Served, serve_verdict};
+use sip::{HeaderId, Method, RawMessage};
+use std::net::IpAddr;
+
+/// Methods that get further than 405.
+const METHODS: [Method; 5] = [
+    Method::Register,
+    Method::Message,
+    Method::Subscribe,
+    Method::Publish,
+    Method::Options,
+];
+/// For Allow. ACK and CANCEL are understood.
+const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, OPTIONS, ACK, CANCEL";
+/// Event packages served.
+pub(super) const EVENTS: &str = "presence";
+/// COMPAT(many): extensions that need nothing of us.
+const EXTENSIONS: [&str; 2] = ["outbound", "path"];
+
+/// An authenticated request.
+pub(super) struct Known {
+    pub(super) granted: Granted,
+    /// The sender's address as the client claims it; one of the caller's own.
+    pub(super) from: Address,
+}
+
+impl Shard {
+    /// A request from the wire: refused without state, or handed to the engine.
+    pub(super) fn arrived(&mut self, now: Millis, flow: Flow, message: RawMessage) {
+        let served = Served {
+            methods: &METHODS,
+            extensions: &EXTENSIONS,
+        };
+        if let Err(fault) = serve_verdict(&message, &served) {
+            return self.refuse_stateless(flow, &message, &fault);
+        }
+        if let Err(nameless) = self.engine.receive(now, flow, message) {
+            let request = &nameless.0;
+            tracing::info!(peer = %flow.peer, "SIP request without transaction: 400");
+            let bytes = Response::to(request, 400)
+                .received(flow.peer)
+                .to_tag(self.front.tag(request))
+                .finish();
+            self.front.send(reply_flow(request, flow), bytes);
+        }
+    }
+
+    fn refuse_stateless(&self, flow: Flow, request: &RawMessage, fault: &Fault) {
+        tracing::info!(peer = %flow.peer, status = fault.status, cause = %fault.reason, "SIP request refused");
+        if request.method() == Some(&Method::Ack) {
+            return;
+        }
+        let mut response = Response::to(request, fault.status)
+            .received(flow.peer)
+            .to_tag(self.front.tag(request));
+        match fault.reason {
+            FaultReason::MethodNotAllowed | FaultReason::MethodUnknown => {
+                response = response.header(HeaderId::Allow, ALLOW);
+            }
+            FaultReason::Extension => {
+                response = response.header(HeaderId::Unsupported, fault.unsupported.join(", "));
+            }
+            FaultReason::RequestUri | FaultReason::Header(_) => {
+                response = response.reason(fault.reason);
+            }
+            FaultReason::Version | FaultReason::Scheme | FaultReason::Hops => {}
+        }
+        self.front
+            .send(reply_flow(request, flow), response.finish());
+    }
+
+    /// Octets that are no message. A stream is closed by its reader.
+    pub(super) fn refused(&self, flow: Flow, refusal: &Refusal) {
+        tracing::info!(peer = %flow.peer, cause = %refusal.kind, "SIP octets refused");
+        let Some(request) = refusal.salvage.as_deref() else {
+            return;
+        };
+        let answerable = request.is_request()
+            && request.method() != Some(&Method::Ack)
+            && request.has(HeaderId::Via)
+            && request.has(HeaderId::CallId);
+        if !answerable {
+            return;
+        }
+        let bytes = Response::to(request, refusal.kind.status())
+            .received(flow.peer)
+            .to_tag(self.front.tag(request))
+            .reason(refusal.kind)
+            .finish();
+        self.front.send(reply_flow(request, flow), bytes);
+    }
+
+    /// A new request, past the checks of form.
+    pub(super) fn request(&mut self, now: Millis, req: Req) {
+        let local = self.local(req.flow);
+        let target = match req.message.request_uri() {
+            Ok(uri) => self.front.places.named(&uri, local),
+            Err(_) => return self.respond(now, &req, 400, |r| r),
+        };
+        let method = req.message.method().cloned();
+        if method == Some(Method::Options) && target == Named::Server {
+            return self.options(now, &req);
+        }
+        let known = match self.authenticate(now, &req, local) {
+            Ok(known) => known,
+            Err(()) => return,
+        };
+        match method {
+            Some(Method::Register) => self.register(now, req, &known, local),
+            Some(Method::Message) => self.message(now, req, known, &target),
+            Some(Method::Publish) => self.publish(now, req, &known, &target),
+            Some(Method::Subscribe) => self.subscribe(now, req, &known, &target),
+            _ => match self.target(&target) {
+                Ok(_) => self.options(now, &req),
+                Err(error) => self.fail(now, &req, &error, About::Person),
+            },
+        }
+    }
+
+    /// RFC 3261 11.2.
+    fn options(&mut self, now: Millis, req: &Req) {
+        self.respond(now, req, 200, |r| {
+            r.header(HeaderId::Allow, ALLOW)
+                .header(HeaderId::Accept, translate::ACCEPT)
+                .header(HeaderId::AllowEvents, EVENTS)
+                .header(HeaderId::Supported, "outbound, path")
+        });
+    }
+
+    /// Our end of a flow.
+    pub(super) fn local(&self, flow: Flow) -> IpAddr {
+        let wire = self.front.wire(flow);
+        wire.map_or(flow.peer.ip(), |wire| wire.local.ip())
+    }
+
+    /// Challenge, then binding of From. On `Err` the answer is out.
+    fn authenticate(&mut self, now: Millis, req: &Req, local: IpAddr) -> Result<Known, ()> {
+        let front = std::sync::Arc::clone(&self.front);
+        let message = &req.message;
+        let Ok(from) = message.from() else {
+            self.respond(now, req, 400, |r| r);
+            return Err(());
+        };
+        let claimed = front.places.named(&from.uri, local);
+        let claimed_address = match &claimed {
+            Named::Person(address) => Some(address),
+            Named::Server | Named::Nobody => None,
+        };
+        let domain = claimed_address
+            .map(Address::domain)
+            .filter(|domain| front.places.is_ours(domain))
+            .unwrap_or(front.places.default_domain());
+        match check(&front, req, domain, claimed_address, now) {
+            Decision::Granted(granted) => {
+                let bound = match claimed_address {
+                    Some(address) => front.gate.bind(&granted.caller, Some(address)),
+                    None => Err(Error::Spoofed),
+                };
+                match bound {
+                    Ok(from) => Ok(Known { granted, from }),
+                    Err(error) => {
+                        self.fail(now, req, &error, About::Person);
+                        Err(())
+                    }
+                }
+            }
+            Decision::Challenge { values, .. } => {
+                // COMPAT(libpurple): 407 for all but REGISTER.
+                let (status, id) = if message.method() == Some(&Method::Register) {
+                    (401, HeaderId::WwwAuthenticate)
+                } else {
+                    (407, HeaderId::ProxyAuthenticate)
+                };
+                self.respond_as(now, req, status, Retention::Stateless, |r| {
+                    values.iter().fold(r, |r, value| r.header(id, value))
+                });
+                Err(())
+            }
+            Decision::Refused(cause) => {
+                let status = if cause == crate::gate::Cause::Suspended {
+                    403
+                } else {
+                    400
+                };
+                self.respond(now, req, status, |r| r);
+                Err(())
+            }
+        }
+    }
+
+    /// The account a URI leads to.
+    pub(super) fn target(
+        &self,
+        named: &Named,
+    ) -> Result<(Address, std::sync::Arc<crate::core::port::Account>), Error> {
+        use crate::hub::Resolution;
+        let Named::Person(address) = named else {
+            return Err(Error::UnknownUser);
+        };
+        match self.front.hub.directory().resolve(address) {
+            Resolution::Local(account) => Ok((address.clone(), account)),
+            Resolution::UnknownUser => Err(Error::UnknownUser),
+            Resolution::Foreign => Err(Error::UnknownDomain),
+        }
+    }
+
+    /// Answers with the status of an error and what goes with it.
+    pub(super) fn fail(&mut self, now: Millis, req: &Req, error: &Error, about: About) {
+        let status = status(error, about);
+        let method = req.message.method().map_or("", Method::as_str);
+        tracing::info!(peer = %req.flow.peer, method, status, cause = %error, "SIP request refused");
+        self.respond(now, req, status, |r| match error {
+            Error::TooBrief(least) => r.header(HeaderId::MinExpires, least.as_secs()),
+            Error::Unsupported => r.header(HeaderId::Accept, translate::ACCEPT),
+            Error::Overloaded | Error::Stopping => r.header(HeaderId::RetryAfter, 5),
+            _ => r,
+        });
+    }
+}
+
+fn check(
+    front: &Front,
+    req: &Req,
+    domain: &str,
+    claimed: Option<&Address>,
+    now: Millis,
+) -> Decision {
+    let message = &req.message;
+    // COMPAT(several): credentials under the other name than the challenge had.
+    let values: smallvec::SmallVec<[&str; 4]> = message
+        .all(HeaderId::Authorization)
+        .chain(message.all(HeaderId::ProxyAuthorization))
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .take(8)
+        .collect();
+    front.gate.check(&Attempt {
+        values: &values,
+        method: message.method().map_or("", Method::as_str),
+        uri: message
+            .uri()
+            .and_then(|uri| std::str::from_utf8(uri).ok())
+            .unwrap_or_default(),
+        body: message.body(),
+        peer: req.flow.peer.ip(),
+        stack: SIP,
+        domain,
+        claimed,
+        offer: Offer::Both,
+        now: Time(now),
+    })
+}

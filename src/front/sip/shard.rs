@@ -1,0 +1,316 @@
+//! One shard: transactions, subscriptions and what is under way, in one task.
+
+use super::front::Front;
+use super::inbox::{Batch, Inbox};
+use super::listen::{Inbound, Wire};
+use super::message::Texting;
+use super::publish::Publishing;
+use super::registrar::Registering;
+use super::subscribe::{Served, Subscribing};
+use crate::core::address::Address;
+use crate::core::event::Event;
+use crate::core::id::{MessageId, PersonId, PointId, WatchId};
+use crate::hub::{Answer, ReplyTo};
+use bytes::Bytes;
+use sip::build::Response;
+use sip::flow::{Flow, Millis};
+use sip::transaction::{self, Engine, Failure, Input, Output, Retention, TxId};
+use sip::{HeaderId, RawMessage};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Req {
+    pub(super) tx: TxId,
+    pub(super) flow: Flow,
+    pub(super) message: RawMessage,
+}
+
+/// What an answer of the hub is for.
+pub(super) enum Pending {
+    Register(Box<Registering>),
+    Message(Texting),
+    Publish(Publishing),
+    Subscribe(Box<Subscribing>),
+    /// A refresh or end within a dialog.
+    Refresh(Req, WatchId),
+}
+
+/// What a request of ours is for.
+pub(super) enum Started {
+    /// A message to a point.
+    Text {
+        person: PersonId,
+        address: Address,
+        message: MessageId,
+        point: PointId,
+    },
+    /// A NOTIFY of this subscription.
+    Notify(WatchId),
+}
+
+/// The state of one shard.
+pub(super) struct Shard {
+    pub(super) front: Arc<Front>,
+    pub(super) engine: Engine<RawMessage>,
+    pub(super) pending: HashMap<u64, Pending>,
+    pub(super) started: HashMap<u64, Started>,
+    pub(super) served: HashMap<WatchId, Served>,
+    /// Subscriptions by Call-ID and our tag.
+    pub(super) dialogs: HashMap<Box<str>, Vec<WatchId>>,
+    inbox: Arc<Inbox>,
+    next: u64,
+}
+
+impl Shard {
+    pub(super) fn new(front: Arc<Front>, inbox: Arc<Inbox>) -> Self {
+        let settings = transaction::Settings {
+            capacity: front.settings.transactions,
+            ..transaction::Settings::default()
+        };
+        Self {
+            engine: Engine::new(settings, front.secrets()),
+            front,
+            pending: HashMap::new(),
+            started: HashMap::new(),
+            served: HashMap::new(),
+            dialogs: HashMap::new(),
+            inbox,
+            next: 0,
+        }
+    }
+
+    /// Until the front stops.
+    pub(super) async fn run(mut self) {
+        let mut wake = None;
+        loop {
+            let batch = self.inbox.take();
+            if batch.is_empty() {
+                let inbox = Arc::clone(&self.inbox);
+                match wake {
+                    None => inbox.filled().await,
+                    Some(at) => {
+                        let left = Millis::saturating_sub(at, self.front.now());
+                        // One more: `now` cuts fractions off, and a timer too early would spin.
+                        let sleep = tokio::time::sleep(Duration::from_millis(left + 1));
+                        tokio::select! {
+                            () = inbox.filled() => {}
+                            () = sleep => {}
+                        }
+                    }
+                }
+            }
+            wake = self.turn(batch);
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Handles a batch; tells when the next timer is due.
+    fn turn(&mut self, batch: Batch) -> Option<Millis> {
+        let now = self.front.now();
+        // Answers first: what they answer may be the cause of the events behind them.
+        for (token, answer) in batch.answers {
+            self.answered(now, token, answer);
+        }
+        for event in batch.events.into_iter().chain(batch.presence) {
+            self.event(now, event);
+        }
+        for inbound in batch.net {
+            self.inbound(now, inbound);
+            self.drain(now);
+        }
+        self.engine.handle(now, Input::Tick);
+        self.drain(now)
+    }
+
+    fn inbound(&mut self, now: Millis, inbound: Inbound) {
+        match inbound {
+            Inbound::Message(wire, message) => {
+                let flow = Front::flow(&wire);
+                if message.is_request() {
+                    self.arrived(now, flow, message);
+                } else if sip::verdict::verdict(&message).is_ok() {
+                    // A response that names no transaction is nobody's.
+                    let _ = self.engine.receive(now, flow, message);
+                }
+            }
+            Inbound::Refused(wire, refusal) => self.refused(Front::flow(&wire), &refusal),
+            Inbound::Closed(wire) => {
+                if let Wire::Tcp(number) = wire.transport {
+                    self.engine.handle(now, Input::FlowClosed { flow: number });
+                }
+            }
+        }
+    }
+
+    /// Does what the engine wants, until it wants nothing more.
+    pub(super) fn drain(&mut self, now: Millis) -> Option<Millis> {
+        loop {
+            match self.engine.poll() {
+                Output::Send { flow, bytes, tx } => {
+                    if !self.front.send(flow, bytes) {
+                        self.engine.handle(now, Input::SendFailed { tx });
+                    }
+                }
+                Output::Event(event) => self.transaction(now, event),
+                Output::Idle { wake_at } => return wake_at,
+            }
+        }
+    }
+
+    fn transaction(&mut self, now: Millis, event: transaction::Event<RawMessage>) {
+        use transaction::Event as E;
+        match event {
+            E::Request { tx, flow, message } => self.request(now, Req { tx, flow, message }),
+            E::Cancel {
+                tx, flow, message, ..
+            } => {
+                // There is no INVITE to cancel (RFC 3261 9.2).
+                let req = Req { tx, flow, message };
+                self.respond(now, &req, 481, |r| r);
+            }
+            E::Overloaded { reply, message, .. } => {
+                let bytes = Response::to(&message, 503)
+                    .received(reply.peer)
+                    .to_tag(self.front.tag(&message))
+                    .header(HeaderId::RetryAfter, 5)
+                    .finish();
+                self.front.send(reply, bytes);
+            }
+            E::Response {
+                token,
+                status,
+                message,
+                ..
+            } => {
+                if status >= 200
+                    && let Some(started) = self.started.remove(&token)
+                {
+                    self.finished(now, started, Ok((status, message)));
+                }
+            }
+            E::Failed { token, why, .. } => {
+                if let Some(started) = self.started.remove(&token) {
+                    self.finished(now, started, Err(why));
+                }
+            }
+            // Requests answer late only while the hub is at work: it answers before that.
+            E::TryingDue { .. }
+            | E::Ack { .. }
+            | E::Stray { .. }
+            | E::Expired { .. }
+            | E::Unacknowledged { .. } => {}
+        }
+    }
+
+    fn finished(
+        &mut self,
+        now: Millis,
+        started: Started,
+        result: Result<(u16, RawMessage), Failure>,
+    ) {
+        match started {
+            Started::Text {
+                person,
+                address,
+                message,
+                point,
+            } => self.text_ended(person, address, message, point, result.map(|(s, _)| s)),
+            Started::Notify(watch) => self.notify_ended(now, watch, result.map(|(s, _)| s)),
+        }
+    }
+
+    fn answered(&mut self, now: Millis, token: u64, answer: Answer) {
+        match self.pending.remove(&token) {
+            None => {}
+            Some(Pending::Register(registering)) => self.registered(now, *registering, answer),
+            Some(Pending::Message(texting)) => self.texted(now, &texting, answer),
+            Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
+            Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
+            Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
+        }
+    }
+
+    fn event(&mut self, now: Millis, event: Event) {
+        match event {
+            Event::Deliver {
+                person,
+                point,
+                message,
+                redelivered,
+            } => self.deliver(now, person, &point, &message, redelivered),
+            Event::Presence {
+                person,
+                of,
+                watcher,
+                watch,
+                handle,
+                change,
+            } => self.presence(now, (person, &of, watcher), watch, &handle, change),
+            Event::WatchRestored {
+                person,
+                watcher,
+                watch,
+                handle,
+                ..
+            } => self.watch_restored(person, watcher, watch, &handle),
+            // A message under way can't be taken back; its outcome is told all the same.
+            Event::Cancel { .. }
+            | Event::InboxPresence { .. }
+            | Event::PointEnded { .. }
+            | Event::PointRestored { .. } => {}
+        }
+    }
+
+    /// A fresh number for something under way.
+    pub(super) fn token(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Where the hub answers to; keeps what the answer is for.
+    pub(super) fn wait(&mut self, pending: Pending) -> ReplyTo {
+        let token = self.token();
+        self.pending.insert(token, pending);
+        ReplyTo::Sink(Arc::clone(&self.inbox) as Arc<_>, token)
+    }
+
+    /// Answers a request.
+    pub(super) fn respond(
+        &mut self,
+        now: Millis,
+        req: &Req,
+        status: u16,
+        dress: impl for<'m> FnOnce(Response<'m>) -> Response<'m>,
+    ) {
+        self.respond_as(now, req, status, Retention::Transaction, dress);
+    }
+
+    pub(super) fn respond_as(
+        &mut self,
+        now: Millis,
+        req: &Req,
+        status: u16,
+        retention: Retention,
+        dress: impl for<'m> FnOnce(Response<'m>) -> Response<'m>,
+    ) {
+        let bytes = self.response(req, status, dress);
+        // A late answer is absorbed (RFC 4320): nobody waits for it any more.
+        let _ = self.engine.respond(now, req.tx, status, bytes, retention);
+        self.drain(now);
+    }
+
+    fn response(
+        &self,
+        req: &Req,
+        status: u16,
+        dress: impl for<'m> FnOnce(Response<'m>) -> Response<'m>,
+    ) -> Bytes {
+        let response = Response::to(&req.message, status)
+            .received(req.flow.peer)
+            .to_tag(self.front.tag(&req.message));
+        dress(response).finish()
+    }
+}

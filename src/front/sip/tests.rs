@@ -1,0 +1,1 @@
+//! The front over loopback sockets with raw text.

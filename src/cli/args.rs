@@ -1,5 +1,7 @@
 //! Arguments, with help that teaches.
 
+use super::demo::DemoArguments;
+use super::peer::StackChoice;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -36,6 +38,32 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
+    /// A server with four users, at once, on an empty machine
+    #[command(
+        after_help = "Examples:\n  tristack demo\n  tristack demo --script\n  tristack demo --lan museum.example"
+    )]
+    Demo(DemoArguments),
+    /// Talk, in the terminal, on either stack
+    ///
+    /// Lines go to the current peer; /to, /watch, /status, /quit. Without --server and without a
+    /// configuration file it talks to the demo on this machine.
+    #[command(
+        after_help = "Examples:\n  tristack chat --as alice@example.com --stack rvp\n  tristack chat --as bob@example.com --stack sip --server 127.0.0.1:5060"
+    )]
+    Chat {
+        /// Sign in as this user
+        #[arg(long = "as", value_name = "ADDRESS")]
+        address: String,
+        /// On this stack
+        #[arg(long, value_enum)]
+        stack: StackChoice,
+        /// The server's address for that stack
+        #[arg(long, value_name = "HOST:PORT")]
+        server: Option<String>,
+        /// Read the password from this file instead of asking
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Run the server
     ///
     /// Prints one line, `tristack ready ...` with the addresses, when all listeners accept.

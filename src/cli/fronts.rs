@@ -2,9 +2,10 @@
 
 use super::{Exit, Failure};
 use crate::config::Config;
+use crate::front::rvp::RvpFront;
 use crate::gate::Gate;
 use crate::hub::Hub;
-use crate::net::{Caps, Listener, Tasks, bind_udp};
+use crate::net::{BindError, Caps, Listener, Tasks, bind_udp};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,47 +19,60 @@ pub(super) struct Parts<'a> {
 }
 
 /// Where the fronts listen.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Addresses {
     pub(super) rvp: Vec<SocketAddr>,
     pub(super) udp: Vec<SocketAddr>,
     pub(super) tcp: Vec<SocketAddr>,
 }
 
-/// Opens all sockets and attaches the fronts to the hub; they serve from now on. The hub is not
-/// open yet: it answers `Stopping` until [`Hub::open`].
-pub(super) fn start(parts: &Parts<'_>) -> Result<Addresses, Failure> {
-    let mut addresses = Addresses::default();
-    rvp(parts, &mut addresses).map_err(|e| Failure::new(Exit::Unavailable, e))?;
-    sip(parts, &mut addresses).map_err(|e| Failure::new(Exit::Unavailable, e))?;
-    Ok(addresses)
+/// The fronts, attached to the hub, their sockets open.
+pub(super) struct Fronts {
+    pub(super) addresses: Addresses,
+    rvp: RvpFront,
+    sip: Vec<Listener>,
 }
 
-fn rvp(parts: &Parts<'_>, addresses: &mut Addresses) -> Result<(), crate::net::BindError> {
-    for address in &parts.config.rvp.listen {
-        let listener = Listener::bind("[rvp] listen", *address, parts.caps.clone())?;
-        addresses.rvp.push(listener.local());
-        let tasks = parts.tasks.clone();
-        parts
-            .tasks
-            .spawn(listener.serve(tasks, |conn| async move { drop(conn) }));
+impl Fronts {
+    /// Opens all sockets and attaches the fronts: before [`Hub::open`].
+    pub(super) fn start(parts: &Parts<'_>) -> Result<Self, Failure> {
+        Self::open(parts).map_err(|error| Failure::new(Exit::Unavailable, error))
     }
-    let _ = (parts.hub, parts.gate);
-    Ok(())
-}
 
-fn sip(parts: &Parts<'_>, addresses: &mut Addresses) -> Result<(), crate::net::BindError> {
-    for address in &parts.config.sip.udp {
-        let (socket, _) = bind_udp("[sip] udp", *address, parts.config.limits.udp_buffer)?;
-        addresses.udp.extend(socket.local_addr());
+    fn open(parts: &Parts<'_>) -> Result<Self, BindError> {
+        let rvp = RvpFront::start(
+            parts.hub,
+            Arc::clone(parts.gate),
+            parts.config,
+            parts.caps,
+            parts.tasks,
+        )?;
+        let mut addresses = Addresses {
+            rvp: rvp.addresses.clone(),
+            ..Addresses::default()
+        };
+        for address in &parts.config.sip.udp {
+            let (socket, _) = bind_udp("[sip] udp", *address, parts.config.limits.udp_buffer)?;
+            addresses.udp.extend(socket.local_addr());
+        }
+        let mut sip = Vec::new();
+        for address in &parts.config.sip.tcp {
+            let listener = Listener::bind("[sip] tcp", *address, parts.caps.clone())?;
+            addresses.tcp.push(listener.local());
+            sip.push(listener);
+        }
+        Ok(Self {
+            addresses,
+            rvp,
+            sip,
+        })
     }
-    for address in &parts.config.sip.tcp {
-        let listener = Listener::bind("[sip] tcp", *address, parts.caps.clone())?;
-        addresses.tcp.push(listener.local());
-        let tasks = parts.tasks.clone();
-        parts
-            .tasks
-            .spawn(listener.serve(tasks, |conn| async move { drop(conn) }));
+
+    /// Serves from now on: after [`Hub::open`].
+    pub(super) fn serve(self, tasks: &Tasks) {
+        self.rvp.serve(tasks);
+        for listener in self.sip {
+            tasks.spawn(listener.serve(tasks.clone(), |conn| async move { drop(conn) }));
+        }
     }
-    Ok(())
 }

@@ -1,10 +1,13 @@
 //! The command line, and the only place that knows all parts and puts them together.
 
 mod args;
+mod chat;
 mod check;
 mod compose;
+mod demo;
 mod fronts;
 mod out;
+mod peer;
 mod serve;
 mod table;
 mod user;
@@ -82,6 +85,17 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
         }
         Command::Check => check::run(&config()?, out),
         Command::Serve => block_on(serve::run(config()?)),
+        Command::Demo(demo) => block_on(demo::run(demo)),
+        Command::Chat {
+            address,
+            stack,
+            server,
+            password_file,
+        } => {
+            let (server, file) = (server.as_deref(), password_file.as_deref());
+            let wish = chat::prepare(&config()?, address, *stack, server, file)?;
+            block_on(chat::run(wish))
+        }
         Command::User(command) => {
             // Read before the runtime starts: standard input blocks.
             let job = user::prepare(command)?;

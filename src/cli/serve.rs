@@ -1,6 +1,6 @@
 //! `tristack serve`: puts the parts together, runs them, drains them.
 
-use super::fronts::{self, Addresses, Parts};
+use super::fronts::{Addresses, Fronts, Parts};
 use super::out::print;
 use super::{Exit, Failure, compose};
 use crate::admin::{self, Readiness};
@@ -75,8 +75,10 @@ impl Server {
         };
         let admin = Listener::bind("[admin] listen", config.admin.listen, caps.clone())
             .map_err(|e| unavailable(&e))?;
-        let addresses = fronts::start(&parts)?;
+        let fronts = Fronts::start(&parts)?;
+        let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
+        fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
         tasks.spawn(admin::serve(admin, tasks.clone(), readiness.clone()));

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use sip::build::{Request, escape_user, quote};
 use sip::edit::Edit;
 use sip::flow::{Flow, Millis};
+use sip::header::{Host, Uri};
 use sip::raw::{Datagram, frame_datagram};
 use sip::transaction::{Failure, Outgoing};
 use sip::{HeaderId, Method};
@@ -48,16 +49,21 @@ impl Shard {
         let Some(binding) = Binding::restore(&point.handle) else {
             return report(&self.front, Outcome::Gone);
         };
-        let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
+        let Some(mut flow) = self.front.way(&binding.way, &binding.contact) else {
             return report(&self.front, Outcome::Unreached);
         };
+        if message.original.bytes.len() > UDP_SAFE
+            && let Some(place) = stream_place(&binding, flow)
+        {
+            flow = Front::flow(&self.front.sockets.dial(place));
+        }
         // The same for every repeat, also after a restart (`decisions.md` 19).
         let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, point.id.0);
         let via = format!("{};branch={branch};rport", self.via(flow));
         let bytes = if message.original.stack == SIP {
             self.forward(&binding, message, &via)
         } else {
-            self.originate(&binding, message, point.id, &via)
+            originate(&binding, message, point.id, &via)
         };
         let Some(bytes) = bytes else {
             return report(&self.front, Outcome::Refused(Refusal::Unsupported));
@@ -112,39 +118,6 @@ impl Shard {
         Some(edit.write())
     }
 
-    fn originate(
-        &self,
-        binding: &Binding,
-        message: &Message,
-        point: PointId,
-        via: &str,
-    ) -> Option<Bytes> {
-        let (kind, body) = render(&message.content)?;
-        let uri = |address: &Address| {
-            format!("sip:{}@{}", escape_user(address.local()), address.domain())
-        };
-        let name = match &*message.from_name {
-            "" => String::new(),
-            name => format!("{} ", quote(name)),
-        };
-        let id = message.id;
-        let request = Request::new(&Method::Message, &binding.contact)
-            .header(HeaderId::Via, via)
-            .header(HeaderId::MaxForwards, 70)
-            .header(
-                HeaderId::From,
-                format_args!("{name}<{}>;tag={:x}", uri(&message.from), id.0 >> 64),
-            )
-            .header(HeaderId::To, format_args!("<{}>", uri(&message.to)))
-            .header(
-                HeaderId::CallId,
-                format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
-            )
-            .header(HeaderId::CSeq, "1 MESSAGE")
-            .body(kind, body);
-        Some(request.finish())
-    }
-
     /// What became of a text of ours.
     pub(super) fn text_ended(
         &mut self,
@@ -163,6 +136,33 @@ impl Shard {
     }
 }
 
+/// Writes a message that was born elsewhere. `None`: SIP has no form for it.
+fn originate(binding: &Binding, message: &Message, point: PointId, via: &str) -> Option<Bytes> {
+    let (kind, body) = render(&message.content)?;
+    let uri =
+        |address: &Address| format!("sip:{}@{}", escape_user(address.local()), address.domain());
+    let name = match &*message.from_name {
+        "" => String::new(),
+        name => format!("{} ", quote(name)),
+    };
+    let id = message.id;
+    let request = Request::new(&Method::Message, &binding.contact)
+        .header(HeaderId::Via, via)
+        .header(HeaderId::MaxForwards, 70)
+        .header(
+            HeaderId::From,
+            format_args!("{name}<{}>;tag={:x}", uri(&message.from), id.0 >> 64),
+        )
+        .header(HeaderId::To, format_args!("<{}>", uri(&message.to)))
+        .header(
+            HeaderId::CallId,
+            format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
+        )
+        .header(HeaderId::CSeq, "1 MESSAGE")
+        .body(kind, body);
+    Some(request.finish())
+}
+
 /// Tells the core, once per attempt.
 pub(super) fn report(
     front: &Front,
@@ -179,6 +179,22 @@ pub(super) fn report(
     };
     let caller = Front::internal(address, person);
     front.hub.send(person, caller, command, ReplyTo::Nobody);
+}
+
+/// Where a client that registered over UDP takes connections, by its own Contact, if that is the
+/// address it registered from: nothing else is ever dialled.
+fn stream_place(binding: &Binding, flow: Flow) -> Option<SocketAddr> {
+    let uri = Uri::parse(&binding.contact).ok()?;
+    let tcp = uri
+        .param("transport")
+        .flatten()?
+        .eq_ignore_ascii_case("tcp");
+    let Host::Ip(ip) = uri.host?.host else {
+        return None;
+    };
+    let same = ip.to_canonical() == flow.peer.ip();
+    (tcp && same && !flow.transport.is_reliable())
+        .then(|| SocketAddr::new(flow.peer.ip(), uri.port().unwrap_or(5060)))
 }
 
 /// `decisions.md` 24: large ones go fragmented over UDP, up to a bound.

@@ -167,7 +167,8 @@ impl Front {
     }
 
     fn is_open(&self, flow: Flow) -> bool {
-        self.wire(flow).is_some()
+        self.wire(flow)
+            .is_some_and(|wire| self.sockets.is_open(&wire))
     }
 
     /// A binding hangs on this connection from now on.
@@ -277,7 +278,9 @@ impl Intake for Front {
         let Some(inbox) = self.inbox_of(call_id.unwrap_or_default()) else {
             return;
         };
-        if let Err(Inbound::Message(wire, message)) = inbox.arrive(inbound) {
+        if let Err(refused) = inbox.arrive(inbound)
+            && let Inbound::Message(wire, message) = *refused
+        {
             self.hub.stats().overloaded.add(1);
             self.overloaded(&wire, &message);
         }

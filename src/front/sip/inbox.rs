@@ -46,11 +46,11 @@ impl Inbox {
 
     /// From the sockets; given back when full. Ends of connections always fit: there are no more
     /// of them than connections.
-    pub(super) fn arrive(&self, inbound: Inbound) -> Result<(), Inbound> {
+    pub(super) fn arrive(&self, inbound: Inbound) -> Result<(), Box<Inbound>> {
         let mut inner = self.lock();
         let bounded = !matches!(inbound, Inbound::Closed(_));
         if bounded && inner.batch.net.len() >= self.capacity {
-            return Err(inbound);
+            return Err(Box::new(inbound));
         }
         inner.batch.net.push_back(inbound);
         drop(inner);

@@ -18,8 +18,6 @@ mod request;
 mod shard;
 mod status;
 mod subscribe;
-#[cfg(test)]
-mod tests;
 mod translate;
 
 use crate::config::Config;
@@ -27,7 +25,7 @@ use crate::core::message::Fidelity;
 use crate::front::SIP;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
-use crate::net::{BindError, Caps, Tasks};
+use crate::net::{BindError, Caps, Listener, Tasks};
 use front::{Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Sockets, bind_tcp};
@@ -35,6 +33,7 @@ use place::Places;
 use sip::subscription::Durations;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How SIP clients show what came by other stacks.
 pub const FIDELITY: FidelityColumn = FidelityColumn {
@@ -48,46 +47,73 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     opaque: Fidelity::Refused,
 };
 
-/// The running front.
+/// The front: its sockets are open, and it is attached to the hub.
 pub struct SipFront {
     /// UDP addresses, with real ports.
     pub udp: Vec<SocketAddr>,
     /// TCP addresses, with real ports.
     pub tcp: Vec<SocketAddr>,
-    /// Stopping it ends the front alone; it stops with the process, too.
-    pub tasks: Tasks,
+    listeners: Vec<Listener>,
     front: Arc<Front>,
 }
 
 impl SipFront {
+    /// Opens the sockets of `[sip]` and attaches the front to the hub: before [`Hub::open`], so
+    /// that restored subscriptions are taken up.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address.
+    pub fn start(
+        hub: &Hub,
+        gate: Arc<Gate>,
+        config: &Config,
+        caps: &Caps,
+        tasks: &Tasks,
+    ) -> Result<Self, BindError> {
+        let sockets = Sockets::bind(&config.sip.udp, bounds(config), tasks)?;
+        let listeners = bind_tcp(&config.sip.tcp, caps)?;
+        let udp = sockets.udp_addresses();
+        let tcp: Vec<_> = listeners.iter().map(Listener::local).collect();
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(config.limits.shard_queue)));
+        let front = Arc::new(Front::new(
+            hub.clone(),
+            gate,
+            sockets,
+            places(config, udp.iter().chain(&tcp)),
+            inboxes.collect(),
+            settings(config, shards),
+        ));
+        hub.attach(SIP, Arc::clone(&front) as Arc<_>, FIDELITY);
+        for inbox in front.inboxes() {
+            let shard = shard::Shard::new(Arc::clone(&front), Arc::clone(inbox));
+            tasks.spawn_until_stop(shard.run());
+        }
+        Ok(Self {
+            udp,
+            tcp,
+            listeners,
+            front,
+        })
+    }
+
+    /// Reads and accepts until the process stops: after [`Hub::open`]. Once.
+    pub fn serve(&mut self) {
+        let listeners = std::mem::take(&mut self.listeners);
+        let intake = Arc::clone(&self.front) as Arc<dyn listen::Intake>;
+        self.front.sockets.start(listeners, intake);
+    }
+
     /// Open stream connections.
     pub fn connections(&self) -> usize {
         self.front.sockets.connections()
     }
 }
 
-/// Opens the sockets of `[sip]`, attaches to the hub and starts to serve. To be called before
-/// [`Hub::open`], so that restored points and subscriptions are taken up.
-///
-/// # Errors
-/// [`BindError`] names the address.
-pub fn start(
-    hub: &Hub,
-    gate: &Arc<Gate>,
-    config: &Config,
-    caps: &Caps,
-    tasks: &Tasks,
-) -> Result<SipFront, BindError> {
-    let tasks = tasks.part();
+fn settings(config: &Config, shards: usize) -> Settings {
     let limits = &config.limits;
-    let sockets = Sockets::bind(&config.sip.udp, bounds(config), &tasks)?;
-    let listeners = bind_tcp(&config.sip.tcp, caps)?;
-    let udp = sockets.udp_addresses();
-    let tcp: Vec<_> = listeners.iter().map(crate::net::Listener::local).collect();
-    let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(limits.shard_queue)));
-    let secs = |span: std::time::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
-    let settings = Settings {
+    let secs = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    Settings {
         udp_max: config.sip.udp_max,
         leases: Durations {
             min: secs(limits.lease_min),
@@ -97,29 +123,7 @@ pub fn start(
         bindings: limits.bindings,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
-    };
-    let front = Arc::new(Front::new(
-        hub.clone(),
-        Arc::clone(gate),
-        sockets,
-        places(config, udp.iter().chain(&tcp)),
-        inboxes.collect(),
-        settings,
-    ));
-    hub.attach(SIP, Arc::clone(&front) as Arc<_>, FIDELITY);
-    for inbox in front.inboxes() {
-        let shard = shard::Shard::new(Arc::clone(&front), Arc::clone(inbox));
-        tasks.spawn_until_stop(shard.run());
     }
-    front
-        .sockets
-        .start(listeners, Arc::clone(&front) as Arc<dyn listen::Intake>);
-    Ok(SipFront {
-        udp,
-        tcp,
-        tasks,
-        front,
-    })
 }
 
 fn sockets_limits(config: &Config) -> sip::Limits {

@@ -133,7 +133,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn registered(&mut self, now: Millis, done: Registering, answer: Answer) {
+    pub(super) fn registered(&mut self, now: Millis, done: &Registering, answer: Answer) {
         let points = match answer {
             Ok(Reply::Points(points)) => points,
             Ok(_) => Vec::new(),
@@ -146,7 +146,7 @@ impl Shard {
             };
             let put = point.key.as_ref().is_some_and(|key| done.put.contains(key));
             if put {
-                self.taken_up(&done, point, &binding);
+                self.taken_up(done, point, &binding);
             }
             lines.push(contact_line(point, &binding, now));
         }

@@ -105,6 +105,10 @@ impl Shard {
             .reason(refusal.kind)
             .finish();
         self.front.send(reply_flow(request, flow), bytes);
+        if let Some(wire) = self.front.wire(flow) {
+            // Behind such octets no message can be found on a stream.
+            self.front.sockets.close(&wire);
+        }
     }
 
     /// A new request, past the checks of form.
@@ -118,9 +122,8 @@ impl Shard {
         if method == Some(Method::Options) && target == Named::Server {
             return self.options(now, &req);
         }
-        let known = match self.authenticate(now, &req, local) {
-            Ok(known) => known,
-            Err(()) => return,
+        let Some(known) = self.authenticate(now, &req, local) else {
+            return;
         };
         match method {
             Some(Method::Register) => self.register(now, req, &known, local),
@@ -150,13 +153,13 @@ impl Shard {
         wire.map_or(flow.peer.ip(), |wire| wire.local.ip())
     }
 
-    /// Challenge, then binding of From. On `Err` the answer is out.
-    fn authenticate(&mut self, now: Millis, req: &Req, local: IpAddr) -> Result<Known, ()> {
+    /// Challenge, then binding of From. On `None` the answer is out.
+    fn authenticate(&mut self, now: Millis, req: &Req, local: IpAddr) -> Option<Known> {
         let front = std::sync::Arc::clone(&self.front);
         let message = &req.message;
         let Ok(from) = message.from() else {
             self.respond(now, req, 400, |r| r);
-            return Err(());
+            return None;
         };
         let claimed = front.places.named(&from.uri, local);
         let claimed_address = match &claimed {
@@ -174,10 +177,10 @@ impl Shard {
                     None => Err(Error::Spoofed),
                 };
                 match bound {
-                    Ok(from) => Ok(Known { granted, from }),
+                    Ok(from) => Some(Known { granted, from }),
                     Err(error) => {
                         self.fail(now, req, &error, About::Person);
-                        Err(())
+                        None
                     }
                 }
             }
@@ -191,7 +194,7 @@ impl Shard {
                 self.respond_as(now, req, status, Retention::Stateless, |r| {
                     values.iter().fold(r, |r, value| r.header(id, value))
                 });
-                Err(())
+                None
             }
             Decision::Refused(cause) => {
                 let status = if cause == crate::gate::Cause::Suspended {
@@ -200,7 +203,7 @@ impl Shard {
                     400
                 };
                 self.respond(now, req, status, |r| r);
-                Err(())
+                None
             }
         }
     }

@@ -225,7 +225,7 @@ impl Shard {
     fn answered(&mut self, now: Millis, token: u64, answer: Answer) {
         match self.pending.remove(&token) {
             None => {}
-            Some(Pending::Register(registering)) => self.registered(now, *registering, answer),
+            Some(Pending::Register(registering)) => self.registered(now, &registering, answer),
             Some(Pending::Message(texting)) => self.texted(now, &texting, answer),
             Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),

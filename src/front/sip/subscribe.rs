@@ -293,7 +293,7 @@ impl Shard {
             Change::Properties(_) => None,
         };
         if let Some(notify) = notify {
-            self.send_notify(now, watch, flow, branch, notify);
+            self.send_notify(now, watch, flow, &branch, notify);
         }
     }
 
@@ -302,7 +302,7 @@ impl Shard {
         now: Millis,
         watch: WatchId,
         flow: Flow,
-        branch: String,
+        branch: &str,
         notify: Notify,
     ) {
         let token = self.token();
@@ -359,7 +359,7 @@ impl Shard {
             .get_mut(&watch)
             .and_then(|served| served.notifier.next(now, stamp));
         if let Some(notify) = next {
-            self.send_notify(now, watch, flow, branch, notify);
+            self.send_notify(now, watch, flow, &branch, notify);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Bodies both ways: PIDF with RPID, isComposing, text.
 
 use crate::core::message::{Content, Text};
-use crate::core::presence::{Origin, Presence, State, View};
+use crate::core::presence::{Presence, View};
 use crate::front::mapping::{Spoken, mapping};
 use bytes::Bytes;
 use sip::header::MediaType;
@@ -239,11 +239,6 @@ pub(super) fn render(content: &Content) -> Option<(&'static str, Bytes)> {
     }
 }
 
-/// The value that a published `closed` or plain registration stands for.
-pub(super) fn is_sign_out(presence: &Presence) -> bool {
-    presence.state == State::Offline && presence.origin == Origin::Automatic
-}
-
 /// Shared text.
 pub(super) fn shared(text: &str) -> Arc<str> {
     Arc::from(text)
@@ -252,6 +247,7 @@ pub(super) fn shared(text: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::presence::State;
     use crate::core::time::Time;
 
     fn view(state: State, note: Option<&str>) -> View {

@@ -38,21 +38,6 @@ pub(super) enum Wire {
     Tcp(u64),
 }
 
-impl Flow {
-    /// Whether it is a connection (reliable, ordered).
-    pub(super) fn is_stream(&self) -> bool {
-        matches!(self.transport, Wire::Tcp(_))
-    }
-
-    /// The token for a Via.
-    pub(super) fn token(&self) -> &'static str {
-        match self.transport {
-            Wire::Udp(_) => "UDP",
-            Wire::Tcp(_) => "TCP",
-        }
-    }
-}
-
 /// What sockets tell the shards.
 #[derive(Debug)]
 pub(super) enum Inbound {

@@ -1,1 +1,0 @@
-//! The front over loopback sockets with raw text.

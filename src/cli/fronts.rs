@@ -3,9 +3,10 @@
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::front::rvp::RvpFront;
+use crate::front::sip::{self, SipFront};
 use crate::gate::Gate;
 use crate::hub::Hub;
-use crate::net::{BindError, Caps, Listener, Tasks, bind_udp};
+use crate::net::{BindError, Caps, Tasks};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub(super) struct Addresses {
 pub(super) struct Fronts {
     pub(super) addresses: Addresses,
     rvp: RvpFront,
-    sip: Vec<Listener>,
+    sip: SipFront,
 }
 
 impl Fronts {
@@ -47,20 +48,12 @@ impl Fronts {
             parts.caps,
             parts.tasks,
         )?;
-        let mut addresses = Addresses {
+        let sip = sip::start(parts.hub, parts.gate, parts.config, parts.caps, parts.tasks)?;
+        let addresses = Addresses {
             rvp: rvp.addresses.clone(),
-            ..Addresses::default()
+            udp: sip.udp.clone(),
+            tcp: sip.tcp.clone(),
         };
-        for address in &parts.config.sip.udp {
-            let (socket, _) = bind_udp("[sip] udp", *address, parts.config.limits.udp_buffer)?;
-            addresses.udp.extend(socket.local_addr());
-        }
-        let mut sip = Vec::new();
-        for address in &parts.config.sip.tcp {
-            let listener = Listener::bind("[sip] tcp", *address, parts.caps.clone())?;
-            addresses.tcp.push(listener.local());
-            sip.push(listener);
-        }
         Ok(Self {
             addresses,
             rvp,
@@ -68,11 +61,10 @@ impl Fronts {
         })
     }
 
-    /// Serves from now on: after [`Hub::open`].
-    pub(super) fn serve(self, tasks: &Tasks) {
+    /// Serves from now on: after [`Hub::open`]. Returns the tasks of the SIP front, which are
+    /// waited for apart from those of the process.
+    pub(super) fn serve(self, tasks: &Tasks) -> Tasks {
         self.rvp.serve(tasks);
-        for listener in self.sip {
-            tasks.spawn(listener.serve(tasks.clone(), |conn| async move { drop(conn) }));
-        }
+        self.sip.tasks
     }
 }

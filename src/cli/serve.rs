@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Server {
     config: Config,
     tasks: Tasks,
+    sip: Tasks,
     hub: Hub,
     store: Arc<Database>,
     readiness: Readiness,
@@ -78,7 +79,7 @@ impl Server {
         let fronts = Fronts::start(&parts)?;
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
-        fronts.serve(&tasks);
+        let sip = fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
         tasks.spawn(admin::serve(admin, tasks.clone(), readiness.clone()));
@@ -96,6 +97,7 @@ impl Server {
         Ok(Self {
             config,
             tasks,
+            sip,
             hub,
             store,
             readiness,
@@ -157,7 +159,9 @@ impl Server {
         let within = self.config.limits.drain;
         let work = async {
             // Fronts first: what they have taken is finished by the hub, and stored.
-            let quiet = self.tasks.finish(within / 2).await;
+            let (rvp, sip) =
+                tokio::join!(self.tasks.finish(within / 2), self.sip.finish(within / 2));
+            let quiet = rvp && sip;
             self.hub.stop().await;
             self.store.close().await;
             quiet
@@ -165,7 +169,10 @@ impl Server {
         match tokio::time::timeout(within, work).await {
             Ok(true) => Exit::Done,
             Ok(false) => {
-                tracing::warn!(alive = self.tasks.alive(), "connections cut while stopping");
+                tracing::warn!(
+                    alive = self.tasks.alive() + self.sip.alive(),
+                    "connections cut while stopping"
+                );
                 Exit::Done
             }
             Err(_) => {

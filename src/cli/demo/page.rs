@@ -32,7 +32,7 @@ See the bridge with two terminals:
   then type /to bob in the first one, and talk.
 
 Or with tools at hand:
-  curl -s --digest -u alice:alice -X PROPFIND -H 'Depth: 0' http://{rvp}/instmsg/aliases/bob
+  curl -s --digest -u alice:alice -X PROPFIND -H 'Depth: 0' -d '<D:propfind xmlns:D=\"DAV:\"><D:allprop/></D:propfind>' http://{rvp}/instmsg/aliases/bob
   sipsak -v -s sip:{udp}
 
 A softphone on this machine: server {udp}, user bob, domain {domain}, password bob.

@@ -3,7 +3,7 @@
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::front::rvp::RvpFront;
-use crate::front::sip::{self, SipFront};
+use crate::front::sip::SipFront;
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::{BindError, Caps, Tasks};
@@ -48,7 +48,13 @@ impl Fronts {
             parts.caps,
             parts.tasks,
         )?;
-        let sip = sip::start(parts.hub, parts.gate, parts.config, parts.caps, parts.tasks)?;
+        let sip = SipFront::start(
+            parts.hub,
+            Arc::clone(parts.gate),
+            parts.config,
+            parts.caps,
+            parts.tasks,
+        )?;
         let addresses = Addresses {
             rvp: rvp.addresses.clone(),
             udp: sip.udp.clone(),
@@ -61,10 +67,9 @@ impl Fronts {
         })
     }
 
-    /// Serves from now on: after [`Hub::open`]. Returns the tasks of the SIP front, which are
-    /// waited for apart from those of the process.
-    pub(super) fn serve(self, tasks: &Tasks) -> Tasks {
+    /// Serves from now on: after [`Hub::open`].
+    pub(super) fn serve(mut self, tasks: &Tasks) {
         self.rvp.serve(tasks);
-        self.sip.tasks
+        self.sip.serve();
     }
 }

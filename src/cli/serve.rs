@@ -20,7 +20,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Server {
     config: Config,
     tasks: Tasks,
-    sip: Tasks,
     hub: Hub,
     store: Arc<Database>,
     readiness: Readiness,
@@ -79,7 +78,7 @@ impl Server {
         let fronts = Fronts::start(&parts)?;
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
-        let sip = fronts.serve(&tasks);
+        fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
         tasks.spawn(admin::serve(admin, tasks.clone(), readiness.clone()));
@@ -97,7 +96,6 @@ impl Server {
         Ok(Self {
             config,
             tasks,
-            sip,
             hub,
             store,
             readiness,
@@ -159,9 +157,7 @@ impl Server {
         let within = self.config.limits.drain;
         let work = async {
             // Fronts first: what they have taken is finished by the hub, and stored.
-            let (rvp, sip) =
-                tokio::join!(self.tasks.finish(within / 2), self.sip.finish(within / 2));
-            let quiet = rvp && sip;
+            let quiet = self.tasks.finish(within / 2).await;
             self.hub.stop().await;
             self.store.close().await;
             quiet
@@ -169,10 +165,7 @@ impl Server {
         match tokio::time::timeout(within, work).await {
             Ok(true) => Exit::Done,
             Ok(false) => {
-                tracing::warn!(
-                    alive = self.tasks.alive() + self.sip.alive(),
-                    "connections cut while stopping"
-                );
+                tracing::warn!(alive = self.tasks.alive(), "connections cut while stopping");
                 Exit::Done
             }
             Err(_) => {

@@ -1,5 +1,10 @@
 //! The RVP front over real sockets, octet for octet: what `rvp.md` asks of a server.
-#![allow(clippy::unwrap_used, clippy::format_collect)]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::format_push_string,
+    clippy::decimal_bitwise_operands
+)]
 
 mod edge;
 mod house;

@@ -4,7 +4,7 @@
 use super::callback::gate::Gates;
 use super::callback::policy::Policy;
 use super::encoding::Dialects;
-use super::inspect::BadHead;
+use super::head::BadHead;
 use super::listen::{Answered, App, Arrived, Ends, Payload};
 use super::method;
 use super::names::{Names, NotOurs};

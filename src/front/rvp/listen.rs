@@ -3,7 +3,8 @@
 //! Never chunked, always a Content-Length, Title-Case header names, own reason phrases
 //! (`rvp.md` 3 and 8.3, `decisions.md` 37). What hyper gets to see has passed [`super::inspect`].
 
-use super::inspect::{AfterFlush, BadHead, HeadLimits, Inspect, STAND_IN, Verdict};
+use super::head::BadHead;
+use super::inspect::{AfterFlush, HeadLimits, Inspect, STAND_IN, Verdict};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -150,16 +151,13 @@ async fn one<A: App>(
         return app.refuse(ends, why);
     }
     let (parts, body) = request.into_parts();
-    let body = match payload(&parts.headers, body, limits.body).await {
-        Ok(body) => body,
-        Err(()) => {
-            return Answered {
-                status: 400,
-                reason: "Bad Request",
-                close: true,
-                ..Answered::default()
-            };
-        }
+    let Ok(body) = payload(&parts.headers, body, limits.body).await else {
+        return Answered {
+            status: 400,
+            reason: "Bad Request",
+            close: true,
+            ..Answered::default()
+        };
     };
     let too_large = matches!(body, Payload::TooLarge);
     let mut answered = app

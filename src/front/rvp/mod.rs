@@ -9,6 +9,7 @@ pub mod callback;
 mod content;
 mod encoding;
 mod handle;
+mod head;
 mod inspect;
 mod listen;
 mod method;
@@ -18,7 +19,8 @@ mod render;
 mod status;
 mod translate;
 
-pub use inspect::{BadHead, HeadLimits};
+pub use head::BadHead;
+pub use inspect::HeadLimits;
 pub use listen::ServeLimits;
 pub use names::Names;
 
@@ -33,12 +35,13 @@ use app::Front;
 use callback::client::Patience;
 use callback::gate::Gates;
 use callback::policy::{Mismatch, Policy};
-use callback::queue::Dialler;
+use callback::queue::{Capacity, Dialler};
 use encoding::Dialects;
 use listen::Ends;
 use outbound::{Outbox, Postman};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How well RVP shows what came by other stacks.
 pub const FIDELITY: FidelityColumn = FidelityColumn {
@@ -50,6 +53,9 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
 };
+
+/// How much longer than the sender we wait for the answer to a message.
+const LATE: Duration = Duration::from_secs(8);
 
 /// The front, listening.
 pub struct RvpFront {
@@ -165,6 +171,7 @@ fn dialler(config: &Config, postman: &Arc<Postman>, gates: &Gates, tasks: &Tasks
     let patience = Patience {
         connect: config.limits.callback_connect,
         answer: config.limits.callback_answer,
+        message: config.limits.answer.max(config.limits.callback_answer) + LATE,
         ..Patience::default()
     };
     let post = Arc::clone(postman) as Arc<dyn callback::queue::Post>;
@@ -172,7 +179,10 @@ fn dialler(config: &Config, postman: &Arc<Postman>, gates: &Gates, tasks: &Tasks
         post,
         gates.clone(),
         patience,
-        config.limits.inbox_queue,
+        Capacity {
+            messages: config.limits.inbox_queue,
+            octets: config.limits.inbox_octets,
+        },
         tasks.clone(),
     )
 }

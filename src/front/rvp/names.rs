@@ -73,11 +73,6 @@ impl Names {
         self.hosts.insert(host, domain.to_owned());
     }
 
-    /// The host that we call ourselves.
-    pub(super) fn own_host(&self) -> String {
-        self.host_of(&self.first)
-    }
-
     /// The domain that a host stands for. `local` is our end of the connection: our own address
     /// means the first domain.
     pub(super) fn domain_of(&self, host: &Host, local: Option<IpAddr>) -> Option<&str> {

@@ -59,7 +59,7 @@ impl Outbound for Outbox {
                 };
                 match wire.and_then(|wire| wire.endpoint) {
                     Some(endpoint) => self.dialler.push(endpoint, job),
-                    None => self.postman.outcome(&job, Outcome::Failed),
+                    None => self.postman.outcome(&job, Outcome::Unreached),
                 }
             }
             Event::InboxPresence {

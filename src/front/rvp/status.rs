@@ -3,7 +3,7 @@
 use super::callback::client::NoAnswer;
 use super::callback::queue::Fate;
 use crate::core::command::{Outcome, Refusal};
-use crate::core::error::Error;
+use crate::core::error::{Error, Limit};
 use rvp::Status;
 
 /// The status that an RVP client is told. Blocked, offline and unreachable look alike
@@ -20,8 +20,13 @@ pub(super) fn of_error(error: &Error) -> Status {
         | Error::Loop
         | Error::TimedOut => Status::PreconditionFailed,
         Error::HasLeft => Status::InternalError,
-        Error::TooLarge | Error::LimitReached(_) => Status::TooLarge,
-        Error::Overloaded | Error::Storage | Error::Stopping => Status::Unavailable,
+        Error::TooLarge | Error::LimitReached(Limit::Properties | Limit::AccessEntries) => {
+            Status::TooLarge
+        }
+        Error::LimitReached(Limit::Points | Limit::Watches | Limit::Publications)
+        | Error::Overloaded
+        | Error::Storage
+        | Error::Stopping => Status::Unavailable,
     }
 }
 
@@ -29,8 +34,10 @@ pub(super) fn of_error(error: &Error) -> Status {
 pub(super) fn of_fate(fate: Fate) -> Outcome {
     match fate {
         Fate::Answered(status) => of_answer(status),
-        Fate::Unanswered(NoAnswer::Connect(_) | NoAnswer::Late | NoAnswer::Broken)
-        | Fate::GivenUp => Outcome::Failed,
+        // Nothing has left us: may be tried again.
+        Fate::Unanswered(NoAnswer::Connect(_)) => Outcome::Unreached,
+        // The client may have it: never again (`decisions.md` 19).
+        Fate::Unanswered(NoAnswer::Late | NoAnswer::Broken) | Fate::GivenUp => Outcome::Failed,
         Fate::QueueFull => Outcome::QueueFull,
         Fate::Nothing => Outcome::Refused(Refusal::Unsupported),
     }
@@ -54,7 +61,7 @@ fn of_answer(status: u16) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::error::{Limit, Unreachable};
+    use crate::core::error::Unreachable;
     use std::time::Duration;
 
     #[test]
@@ -81,7 +88,8 @@ mod tests {
             (Error::TooBrief(Duration::ZERO), 412),
             (Error::TooLarge, 413),
             (Error::Unsupported, 412),
-            (Error::LimitReached(Limit::Watches), 413),
+            (Error::LimitReached(Limit::Watches), 503),
+            (Error::LimitReached(Limit::Properties), 413),
             (Error::Loop, 412),
             (Error::Overloaded, 503),
             (Error::TimedOut, 412),
@@ -109,7 +117,10 @@ mod tests {
         ] {
             assert_eq!(of_fate(Fate::Answered(status)), want, "{status}");
         }
+        let refused = NoAnswer::Connect(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(of_fate(Fate::Unanswered(refused)), Outcome::Unreached);
         assert_eq!(of_fate(Fate::Unanswered(NoAnswer::Late)), Outcome::Failed);
+        assert_eq!(of_fate(Fate::Unanswered(NoAnswer::Broken)), Outcome::Failed);
         assert_eq!(of_fate(Fate::QueueFull), Outcome::QueueFull);
     }
 }

@@ -33,8 +33,12 @@ const ANSWER_HEAD: usize = 8 * 1024;
 pub struct Patience {
     /// For a connection.
     pub connect: Duration,
-    /// For the answer to one NOTIFY.
+    /// For the answer to a change.
     pub answer: Duration,
+    /// For the answer to a message: longer than the sender waits for his (`decisions.md` 18),
+    /// because a single-threaded client answers only when its own request has been answered
+    /// (`rvp.md` 8.5), and what it has got must not count as lost.
+    pub message: Duration,
     /// An unused connection is closed after this.
     pub idle: Duration,
 }
@@ -44,6 +48,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(3),
             answer: Duration::from_secs(4),
+            message: Duration::from_secs(12),
             idle: Duration::from_secs(60),
         }
     }
@@ -98,22 +103,28 @@ impl Client {
         self.link = None;
     }
 
-    /// Sends the request and waits for the status of the answer.
+    /// Sends the request and waits so long for the status of the answer.
     ///
     /// # Errors
     /// [`NoAnswer`]; the connection is closed then.
-    pub async fn send(&mut self, request: &Request<Full<Bytes>>) -> Result<u16, NoAnswer> {
+    pub async fn send(
+        &mut self,
+        request: &Request<Full<Bytes>>,
+        wait: Duration,
+    ) -> Result<u16, NoAnswer> {
         if let Some(mut link) = self.link.take()
             && link.is_alive().await
         {
-            match self.exchange(link, request).await {
+            match self.exchange(link, request, wait).await {
                 Err((NoAnswer::Broken, Heard::Nothing)) => {}
                 Err((why, _)) => return Err(why),
                 Ok(status) => return Ok(status),
             }
         }
         let link = self.connect().await?;
-        self.exchange(link, request).await.map_err(|(why, _)| why)
+        self.exchange(link, request, wait)
+            .await
+            .map_err(|(why, _)| why)
     }
 
     async fn connect(&self) -> Result<Link, NoAnswer> {
@@ -148,11 +159,12 @@ impl Client {
         &mut self,
         mut link: Link,
         request: &Request<Full<Bytes>>,
+        wait: Duration,
     ) -> Result<u16, (NoAnswer, Heard)> {
         link.heard.store(false, Ordering::Relaxed);
         let reused = link.used;
         link.used = true;
-        let outcome = timeout(self.patience.answer, link.ask(request.clone())).await;
+        let outcome = timeout(wait, link.ask(request.clone())).await;
         let heard = if reused && !link.heard.load(Ordering::Relaxed) {
             Heard::Nothing
         } else {

@@ -46,15 +46,14 @@ async fn read_request(stream: &mut TcpStream, until: &[u8]) -> bool {
     true
 }
 
-/// A listener that plays one list of acts per connection and counts complete requests.
-async fn listener(script: Vec<Vec<Act>>) -> (SocketAddr, JoinHandle<usize>) {
+/// A listener that plays one list of acts per connection.
+async fn listener(script: Vec<Vec<Act>>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
     let at = listener.local_addr().expect("address");
     let task = tokio::spawn(async move {
-        let mut requests = 0;
         for acts in script {
             let Ok((mut stream, _)) = listener.accept().await else {
-                return requests;
+                return;
             };
             for act in acts {
                 let (until, answer): (&[u8], _) = match act {
@@ -66,7 +65,6 @@ async fn listener(script: Vec<Vec<Act>>) -> (SocketAddr, JoinHandle<usize>) {
                 if !read_request(&mut stream, until).await {
                     break;
                 }
-                requests += 1;
                 let _ = stream.write_all(answer.as_bytes()).await;
                 match act {
                     Act::Early(_) => drop(read_request(&mut stream, b"body").await),
@@ -77,35 +75,27 @@ async fn listener(script: Vec<Vec<Act>>) -> (SocketAddr, JoinHandle<usize>) {
                 }
             }
         }
-        requests
     });
     (at, task)
 }
 
-async fn play(script: Vec<Vec<Act>>, sends: usize) -> (Vec<Result<u16, NoAnswer>>, usize) {
+async fn play(script: Vec<Vec<Act>>, sends: usize) -> Vec<Result<u16, NoAnswer>> {
     let (at, task) = listener(script).await;
-    let patience = Patience {
-        answer: Duration::from_millis(300),
-        ..Patience::default()
-    };
-    let mut client = Client::new(at, patience);
+    let mut client = Client::new(at, Patience::default());
     let mut results = Vec::new();
     for _ in 0..sends {
-        results.push(client.send(&request()).await);
+        results.push(client.send(&request(), Duration::from_millis(300)).await);
     }
-    drop(client);
     task.abort();
-    let requests = match task.await {
-        Ok(requests) => requests,
-        Err(_) => usize::MAX,
-    };
-    (results, requests)
+    results
 }
+
+type Row = (&'static str, Vec<Vec<Act>>, Vec<Result<u16, NoAnswer>>);
 
 #[tokio::test]
 async fn callback_misbehaviour_matrix() {
     use Act::{Answer, AnswerClose, Close, Early, ReadClose, Silent};
-    let table: Vec<(&str, Vec<Vec<Act>>, Vec<Result<u16, NoAnswer>>)> = vec![
+    let table: Vec<Row> = vec![
         (
             "kept connection",
             vec![vec![Answer(OK), Answer(OK)]],
@@ -215,7 +205,7 @@ async fn callback_misbehaviour_matrix() {
         ),
     ];
     for (name, script, want) in table {
-        let (got, _) = play(script, want.len()).await;
+        let got = play(script, want.len()).await;
         assert_eq!(got, want, "{name}");
     }
 }
@@ -234,7 +224,10 @@ async fn an_endless_answer_head_is_cut() {
         {}
     });
     let mut client = Client::new(at, Patience::default());
-    assert_eq!(client.send(&request()).await, Err(NoAnswer::Broken));
+    assert_eq!(
+        client.send(&request(), Duration::from_secs(4)).await,
+        Err(NoAnswer::Broken)
+    );
     drop(client);
     assert!(task.await.is_ok());
 }
@@ -246,7 +239,7 @@ async fn nobody_listens() {
     drop(listener);
     let mut client = Client::new(at, Patience::default());
     assert_eq!(
-        client.send(&request()).await,
+        client.send(&request(), Duration::from_secs(4)).await,
         Err(NoAnswer::Connect(io::ErrorKind::ConnectionRefused))
     );
 }

@@ -89,6 +89,15 @@ pub trait Post: Send + Sync + 'static {
     fn report(&self, job: &Job, fate: Fate);
 }
 
+/// What may wait for one inbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Messages.
+    pub messages: usize,
+    /// Octets of them.
+    pub octets: usize,
+}
+
 /// All inboxes. Cloning shares.
 #[derive(Clone)]
 pub struct Dialler(Arc<Shared>);
@@ -97,7 +106,7 @@ struct Shared {
     post: Arc<dyn Post>,
     gates: Gates,
     patience: Patience,
-    capacity: usize,
+    capacity: Capacity,
     tasks: Tasks,
     tables: [Mutex<HashMap<Key, Arc<Inbox>>>; TABLES],
     /// Where the messages of a point wait, for withdrawals.
@@ -117,6 +126,7 @@ struct Inbox {
 struct State {
     queue: VecDeque<Job>,
     messages: usize,
+    octets: usize,
     running: bool,
     failing: Option<Failing>,
 }
@@ -129,12 +139,12 @@ struct Failing {
 }
 
 impl Dialler {
-    /// No inboxes yet. `capacity` messages may wait per inbox.
+    /// No inboxes yet.
     pub fn new(
         post: Arc<dyn Post>,
         gates: Gates,
         patience: Patience,
-        capacity: usize,
+        capacity: Capacity,
         tasks: Tasks,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -262,7 +272,11 @@ impl Shared {
             self.post.report(&job, Fate::Nothing);
             return;
         };
-        match client.send(&request).await {
+        let wait = match job.work {
+            Work::Message { .. } => self.patience.message,
+            Work::Change { .. } => self.patience.answer,
+        };
+        match client.send(&request, wait).await {
             Ok(status) => {
                 lock(&inbox.state).failing = None;
                 self.post.report(&job, Fate::Answered(status));
@@ -309,20 +323,22 @@ enum Next {
 }
 
 impl State {
-    fn put(&mut self, job: Job, capacity: usize) -> Result<(), Job> {
+    fn put(&mut self, job: Job, capacity: Capacity) -> Result<(), Box<Job>> {
         match &job.work {
-            Work::Message { .. } => {
-                if self.messages >= capacity {
-                    return Err(job);
+            Work::Message { message, .. } => {
+                let octets = self.octets + message.original.bytes.len();
+                if self.messages >= capacity.messages || octets > capacity.octets {
+                    return Err(Box::new(job));
                 }
                 self.messages += 1;
+                self.octets = octets;
             }
             Work::Change { .. } => {
                 let Some(job) = self.overtake(job) else {
                     return Ok(());
                 };
                 if self.queue.len() - self.messages >= CHANGES {
-                    return Err(job);
+                    return Err(Box::new(job));
                 }
                 self.queue.push_back(job);
                 return Ok(());
@@ -364,8 +380,13 @@ impl State {
             .into_iter()
             .partition(|job| which(job));
         self.queue = kept;
-        let is_message = |job: &&Job| matches!(job.work, Work::Message { .. });
-        self.messages = self.queue.iter().filter(is_message).count();
+        (self.messages, self.octets) = (0, 0);
+        for job in &self.queue {
+            if let Work::Message { message, .. } = &job.work {
+                self.messages += 1;
+                self.octets += message.original.bytes.len();
+            }
+        }
         Vec::from(gone)
     }
 
@@ -381,8 +402,9 @@ impl State {
         }
         match self.queue.pop_front() {
             Some(job) => {
-                if matches!(job.work, Work::Message { .. }) {
+                if let Work::Message { message, .. } = &job.work {
                     self.messages -= 1;
+                    self.octets = self.octets.saturating_sub(message.original.bytes.len());
                 }
                 Next::Job(Box::new(job))
             }

@@ -40,11 +40,15 @@ impl Post for Recorder {
     }
 }
 
-fn dialler(capacity: usize) -> (Dialler, Gates, UnboundedReceiver<(String, Fate)>) {
+fn dialler(messages: usize) -> (Dialler, Gates, UnboundedReceiver<(String, Fate)>) {
     let (sender, receiver) = unbounded_channel();
     let gates = Gates::default();
     let patience = Patience::default();
     let post = Arc::new(Recorder(sender));
+    let capacity = Capacity {
+        messages,
+        octets: 1 << 20,
+    };
     (
         Dialler::new(post, gates.clone(), patience, capacity, Tasks::new()),
         gates,

@@ -42,6 +42,9 @@ pub mod document;
 pub mod fuzz;
 pub mod mime;
 pub mod request;
+pub mod signature;
+#[cfg(feature = "target")]
+pub mod target;
 pub mod text;
 
 pub use callback::{CallBack, Endpoint};
@@ -50,6 +53,11 @@ pub use header::{Header, Headers, Method};
 pub use status::Status;
 pub use url::{Authority, Host, NodeUrl, Principal, Scheme};
 pub use version::Version;
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "client", feature = "target"))]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
 
 /// Namespaces of the documents (`RVP 4`).
 pub mod namespace {

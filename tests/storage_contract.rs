@@ -81,6 +81,7 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
         properties: vec![(name.clone(), value.clone())],
         access: Some(access()),
         kept: vec![kept(person, 9), kept(person, u128::MAX)],
+        changed: Some(Time(1_000_000)),
     };
     let mut writes = Vec::new();
     writes.extend(records.points.iter().cloned().map(Write::PutPoint));
@@ -94,6 +95,8 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
     writes.extend(records.watches.iter().cloned().map(Write::PutWatch));
     writes.push(Write::PutProperty(person, name, value));
     writes.push(Write::PutAccess(person, access()));
+    writes.push(Write::PutChange(person, Time(999_999)));
+    writes.push(Write::PutChange(person, Time(1_000_000)));
     writes.extend(records.kept.iter().cloned().map(Write::PutKept));
     (writes, records)
 }

@@ -86,7 +86,7 @@ pub struct World {
     pub crashes: usize,
     ids: Counting,
     users: Vec<User>,
-    records: Vec<PersonRecords>,
+    pub(super) records: Vec<PersonRecords>,
     queue: VecDeque<Forward>,
     next_tag: u64,
     answers: BTreeMap<u64, Answer>,

@@ -144,6 +144,9 @@ pub struct PersonRecords {
     pub access: Option<Vec<AccessEntry>>,
     /// Kept messages.
     pub kept: Vec<KeptRecord>,
+    /// When the person's presence last changed with watchers to be told. Storage keeps the newest;
+    /// whoever restores takes away those so old that their watchers surely were told.
+    pub changed: Option<Time>,
 }
 
 /// One durable change. A batch is committed as a whole, in order.
@@ -173,6 +176,9 @@ pub enum Write {
     PutKept(KeptRecord),
     /// A kept message is done with.
     DeleteKept(PersonId, MessageId),
+    /// Presence changed and watchers are about to be told: if we die in between, they are told
+    /// after the restart.
+    PutChange(PersonId, Time),
     /// Insert or replace an account with its aliases.
     PutAccount(Account),
     /// Remove an account and everything of that person.

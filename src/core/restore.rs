@@ -1,6 +1,7 @@
 //! Bringing a person back from storage (`decisions.md` 12, 19, 34).
 
 use crate::core::access::Right;
+use crate::core::command::Change;
 use crate::core::command::Fate;
 use crate::core::command::Outcome;
 use crate::core::command::Tether;
@@ -21,7 +22,8 @@ impl User {
     /// A person as stored. Leases keep at least 60 s (`decisions.md` 34) and never last longer
     /// than granted, points that hung on a connection are suspended (12), kept messages are tried
     /// again (19). The effects announce restored points and watches to their fronts, then
-    /// redeliver. Watchers are told nothing: they know what was true before.
+    /// redeliver. Watchers know what was true before and are told nothing, unless a change was so
+    /// close to our death that they may have missed it (`changed`): then each is told what is so.
     pub fn restore(
         account: Arc<Account>,
         records: PersonRecords,
@@ -75,6 +77,15 @@ impl User {
                 reads,
                 record,
             });
+        }
+        if records.changed.is_some() {
+            for watch in &user.watches {
+                user.send(
+                    &mut fx,
+                    &watch.record,
+                    Change::Presence(watch.shown.clone()),
+                );
+            }
         }
         let mut kept = records.kept;
         kept.sort_by_key(|k| (k.message.at, k.message.id));

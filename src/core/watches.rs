@@ -299,6 +299,9 @@ impl User {
         if !self.untold {
             return;
         }
+        if !self.watches.is_empty() {
+            fx.store(Write::PutChange(self.person(), now));
+        }
         let due = *self.telling.at.get_or_insert(merged);
         if due <= now {
             self.tell(fx);

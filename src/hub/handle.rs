@@ -46,6 +46,23 @@ struct Inner {
     ready: Mutex<Ready>,
 }
 
+/// Watchers of a change so long before the last one of all were told before we died; the longest
+/// they are made to wait is the echo span of `decisions.md` 13.
+const SURELY_TOLD: Duration = Duration::from_secs(10);
+
+/// Leaves `changed` only with people whose watchers may not have been told.
+fn forget_what_was_told(people: &mut [(PersonId, PersonRecords)]) {
+    let newest = people
+        .iter()
+        .filter_map(|(_, records)| records.changed)
+        .max();
+    for (_, records) in people {
+        records.changed = records
+            .changed
+            .filter(|at| newest.is_some_and(|newest| newest.since(*at) <= SURELY_TOLD));
+    }
+}
+
 type Live = Result<Vec<(PersonId, PersonRecords)>, StoreError>;
 /// Reads live state; keeps the storage's type out of the handle's.
 type LiveReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Live> + Send>> + Send + Sync>;
@@ -135,7 +152,8 @@ impl Hub {
     /// Loads live state, emits `PointRestored` and `WatchRestored`, then takes commands. Commands
     /// before are answered `Stopping`.
     pub async fn open(&self) -> Result<(), StoreError> {
-        let people = (self.0.live)().await?;
+        let mut people = (self.0.live)().await?;
+        forget_what_was_told(&mut people);
         let shared = &self.0.shared;
         let mut parts: Vec<Vec<(PersonId, PersonRecords)>> = Vec::new();
         parts.resize_with(shared.mailboxes.len(), Vec::new);

@@ -142,6 +142,7 @@ impl State {
                 self.of(person).properties.retain(|it| it.0 != name);
             }
             Write::PutAccess(person, list) => self.of(person).access = Some(list),
+            Write::PutChange(person, at) => self.of(person).changed = Some(at),
             Write::PutKept(record) => {
                 let all = &mut self.of(record.person).kept;
                 put(all, record, |a, b| a.message.id.cmp(&b.message.id));

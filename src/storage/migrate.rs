@@ -20,9 +20,15 @@ macro_rules! migrations {
 }
 
 /// For SQLite.
-pub(super) const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_start.sql");
+pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
+    1 "0001_start.sql",
+    2 "0002_presence_change.sql",
+);
 /// For PostgreSQL.
-pub(super) const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_start.sql");
+pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
+    1 "0001_start.sql",
+    2 "0002_presence_change.sql",
+);
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in
 /// order).

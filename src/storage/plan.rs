@@ -2,7 +2,7 @@
 //! batch is committed as a whole. Account changes keep their place, they may refuse the batch.
 
 use super::entity::table::{Kind, Table, Value, time, wide};
-use super::entity::{access, kept, point, property, publication, watch};
+use super::entity::{access, change, kept, point, property, publication, watch};
 use crate::core::command::PropertyName;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, StoreError, Write};
@@ -42,6 +42,7 @@ enum Key {
     Kept(PersonId, u128),
     Property(PersonId, PropertyName),
     Access(PersonId),
+    Change(PersonId),
 }
 
 enum Last {
@@ -97,6 +98,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutKept(record) => Key::Kept(record.person, record.message.id.0),
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
+                Write::PutChange(person, _) => Key::Change(*person),
                 // All others are handled above and in `plan`.
                 _ => return,
             };
@@ -150,6 +152,7 @@ fn row(write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
         Write::PutKept(record) => kept::values(record)?,
         Write::PutProperty(person, name, value) => property::values(*person, name, value),
         Write::PutAccess(person, list) => access::values(*person, list)?,
+        Write::PutChange(person, at) => change::values(*person, *at),
         _ => return Ok(None),
     }))
 }
@@ -163,6 +166,7 @@ impl Key {
             Self::Kept(..) => &kept::TABLE,
             Self::Property(..) => &property::TABLE,
             Self::Access(_) => &access::TABLE,
+            Self::Change(_) => &change::TABLE,
         }
     }
 
@@ -177,7 +181,7 @@ impl Key {
                 Value::Text(name.namespace.as_ref().to_owned()),
                 Value::Text(name.local.as_ref().to_owned()),
             ],
-            Self::Access(person) => vec![wide(person.0)],
+            Self::Access(person) | Self::Change(person) => vec![wide(person.0)],
         }
     }
 }

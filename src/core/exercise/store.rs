@@ -30,6 +30,7 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         }
         Write::DeleteProperty(_, name) => records.properties.retain(|(known, _)| *known != name),
         Write::PutAccess(_, list) => records.access = Some(list),
+        Write::PutChange(_, at) => records.changed = Some(at),
         Write::PutKept(record) => {
             records.kept.retain(|k| k.message.id != record.message.id);
             records.kept.push(record);

@@ -139,3 +139,18 @@ fn presence_access_and_properties_are_what_they_were() {
     let (_, view) = watching(&mut world, 0, 1);
     assert_eq!(view.state, State::Offline);
 }
+
+#[test]
+fn watchers_of_a_change_that_we_may_have_died_on_are_told_after_the_restart() {
+    let mut world = World::new(2);
+    signed_in(&mut world, 0, LETTERS, "letter");
+    watching(&mut world, 0, 1);
+    publish(&mut world, 0, LETTERS, "letter", State::Busy).expect("published");
+    world.events.clear();
+    world.restart();
+    assert_eq!(told(&mut world), [State::Busy]);
+    // What storage knows to be old is not told again: the one who restores takes the mark away.
+    world.records[0].changed = None;
+    world.restart();
+    assert_eq!(told(&mut world), []);
+}

@@ -2,6 +2,7 @@
 
 pub(super) mod access;
 pub(super) mod account;
+pub(super) mod change;
 pub(super) mod kept;
 pub(super) mod point;
 pub(super) mod property;
@@ -16,13 +17,14 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 6] = [
+pub(super) const OF_PERSON: [&table::Table; 7] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
     &kept::TABLE,
     &property::TABLE,
     &access::TABLE,
+    &change::TABLE,
 ];
 
 /// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
@@ -57,6 +59,10 @@ pub(super) fn collect(
             4 => {
                 let (person, property) = property::read(row)?;
                 people.entry(person).or_default().properties.push(property);
+            }
+            6 => {
+                let (person, at) = change::read(row)?;
+                people.entry(person).or_default().changed = Some(at);
             }
             _ => {
                 let (person, list) = access::read(row)?;

@@ -1,0 +1,6 @@
+-- When a person's presence last changed with watchers to be told: those who changed just before a
+-- crash have their watchers told again.
+CREATE TABLE presence_change (
+    person BLOB NOT NULL PRIMARY KEY,
+    at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

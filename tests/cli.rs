@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use support::server::Server;
@@ -88,9 +89,10 @@ fn an_import_answers_every_row() {
     let file = server.scratch("import").join("people.csv");
     let mut csv = String::from("\u{feff}address,password,display_name\r\n");
     for number in 0..2000 {
-        csv.push_str(&format!(
+        let _ = write!(
+            csv,
             "u{number}@example.com,secret{number},\"User, {number}\"\r\n"
-        ));
+        );
     }
     csv.push_str("nobody,x,\nv@example.com,,\n");
     std::fs::write(&file, csv).expect("written");

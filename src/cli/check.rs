@@ -1,11 +1,11 @@
 //! `tristack check`: the effective configuration with origins, in the form of the file.
 
+use super::Exit;
 use super::out::Out;
-use super::{Exit, Failure};
 use crate::config::{Config, Origin, Setting};
 use std::fmt::Write as _;
 
-pub(super) fn run(config: &Config, out: &Out) -> Result<Exit, Failure> {
+pub(super) fn run(config: &Config, out: &Out) -> Exit {
     let file = config.file.as_ref().map(|file| file.display().to_string());
     let file = file.as_deref();
     let settings: Vec<_> = config
@@ -22,7 +22,7 @@ pub(super) fn run(config: &Config, out: &Out) -> Result<Exit, Failure> {
         .collect();
     let value = serde_json::json!({ "ok": true, "file": file, "settings": settings });
     out.value(&value, || text(&config.settings, file));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 fn text(settings: &[Setting], file: Option<&str>) -> String {

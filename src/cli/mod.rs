@@ -83,7 +83,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             });
             Ok(Exit::Done)
         }
-        Command::Check => check::run(&config()?, out),
+        Command::Check => Ok(check::run(&config()?, out)),
         Command::Serve => block_on(serve::run(config()?)),
         Command::Demo(demo) => block_on(demo::run(demo)),
         Command::Chat {

@@ -12,6 +12,7 @@ use crate::control::{
 use crate::core::port::Store;
 use crate::hub::Directory;
 use crate::storage::{self, Database};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,9 +205,9 @@ fn rows_text(rows: &[RowResult]) -> String {
             RowState::Removed => "removed",
             RowState::Refused => "refused",
         };
-        text.push_str(&format!("{state}  {}", row.address));
+        let _ = write!(text, "{state}  {}", row.address);
         if !row.why.is_empty() {
-            text.push_str(&format!(": {}", row.why));
+            let _ = write!(text, ": {}", row.why);
         }
         text.push('\n');
     }
@@ -215,7 +216,7 @@ fn rows_text(rows: &[RowResult]) -> String {
             .iter()
             .filter(|row| row.result == RowState::Refused)
             .count();
-        text.push_str(&format!("{} rows, {refused} refused\n", rows.len()));
+        let _ = writeln!(text, "{} rows, {refused} refused", rows.len());
     }
     text
 }

@@ -6,6 +6,7 @@ use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::control::{Done, PersonRow, Request, TraceRow};
+use std::fmt::Write as _;
 
 pub(super) async fn who(
     config: Config,
@@ -49,15 +50,16 @@ fn people_text(people: &[PersonRow]) -> String {
 fn person_text(person: &PersonRow) -> String {
     let mut text = format!("{}  {}", person.address, person.state);
     if !person.display_name.is_empty() {
-        text.push_str(&format!("  \"{}\"", person.display_name));
+        let _ = write!(text, "  \"{}\"", person.display_name);
     }
     if let Some(note) = &person.note {
-        text.push_str(&format!("  ({note})"));
+        let _ = write!(text, "  ({note})");
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\nsince {}, {} messages under way\n\n",
         person.since, person.pending
-    ));
+    );
     let mut table = Table::new(&[
         "POINT", "STACK", "HEALTH", "FROM", "UNTIL", "CLIENT", "INBOX",
     ]);
@@ -82,7 +84,7 @@ fn person_text(person: &PersonRow) -> String {
         table.print()
     });
     if !person.watchers.is_empty() {
-        text.push_str(&format!("\nwatched by {}\n", person.watchers.join(", ")));
+        let _ = writeln!(text, "\nwatched by {}", person.watchers.join(", "));
     }
     text
 }
@@ -110,7 +112,7 @@ fn traces_text(traces: &[TraceRow]) -> String {
     }
     let mut text = String::new();
     for trace in traces {
-        text.push_str(&format!("message {}\n", trace.message));
+        let _ = writeln!(text, "message {}", trace.message);
         let mut table = Table::new(&["  WHEN", "STEP", "DETAIL"]);
         for step in &trace.steps {
             table.row([

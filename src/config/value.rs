@@ -117,9 +117,9 @@ impl Value for Octets {
             .ok_or_else(|| format!("expected {}, found {text:?}", Self::expected()))
     }
     fn show(&self) -> String {
-        let unit = SIZES
-            .iter()
-            .find(|(unit, size)| !unit.is_empty() && self.0 >= *size && self.0 % size == 0);
+        let unit = SIZES.iter().find(|(unit, size)| {
+            !unit.is_empty() && self.0 >= *size && self.0.is_multiple_of(*size)
+        });
         match unit {
             Some((unit, size)) => format!("\"{} {unit}\"", self.0 / size),
             None => self.0.to_string(),

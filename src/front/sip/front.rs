@@ -7,6 +7,7 @@ use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Route, TetherChange};
+use crate::core::event::{Event, Outbound};
 use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
 use crate::gate::Gate;
@@ -19,7 +20,7 @@ use sip::{HeaderId, Method, RawMessage};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// What an operator may turn, as far as this front is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -257,8 +258,29 @@ impl Front {
     }
 }
 
-impl Intake for Front {
+/// The front as its sockets and the hub know it. It knows both of them: were this no weak
+/// reference, neither would ever be dropped.
+pub(super) struct Door(pub(super) Weak<Front>);
+
+impl Intake for Door {
     fn take(&self, inbound: Inbound) {
+        if let Some(front) = self.0.upgrade() {
+            front.arrive(inbound);
+        }
+    }
+}
+
+impl Outbound for Door {
+    fn take(&self, event: Event) {
+        if let Some(front) = self.0.upgrade() {
+            front.emit(event);
+        }
+    }
+}
+
+impl Front {
+    /// From the sockets.
+    fn arrive(&self, inbound: Inbound) {
         let call_id = match &inbound {
             Inbound::Message(_, message) => message.first(HeaderId::CallId),
             Inbound::Refused(_, refusal) => refusal

@@ -26,7 +26,7 @@ use crate::front::SIP;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::{BindError, Caps, Listener, Tasks};
-use front::{Front, Settings};
+use front::{Door, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Sockets, bind_tcp};
 use place::Places;
@@ -84,7 +84,8 @@ impl SipFront {
             inboxes.collect(),
             settings(config, shards),
         ));
-        hub.attach(SIP, Arc::clone(&front) as Arc<_>, FIDELITY);
+        let door = Arc::new(Door(Arc::downgrade(&front)));
+        hub.attach(SIP, door, FIDELITY);
         for inbox in front.inboxes() {
             let shard = shard::Shard::new(Arc::clone(&front), Arc::clone(inbox));
             tasks.spawn_until_stop(shard.run());
@@ -100,8 +101,8 @@ impl SipFront {
     /// Reads and accepts until the process stops: after [`Hub::open`]. Once.
     pub fn serve(&mut self) {
         let listeners = std::mem::take(&mut self.listeners);
-        let intake = Arc::clone(&self.front) as Arc<dyn listen::Intake>;
-        self.front.sockets.start(listeners, intake);
+        let door = Arc::new(Door(Arc::downgrade(&self.front)));
+        self.front.sockets.start(listeners, door);
     }
 
     /// Open stream connections.

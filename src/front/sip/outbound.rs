@@ -4,11 +4,12 @@ use super::deliver::report;
 use super::front::Front;
 use super::handle::watch_call_id;
 use crate::core::command::Outcome;
-use crate::core::event::{Event, Outbound};
+use crate::core::event::Event;
 use crate::front::SIP;
 
-impl Outbound for Front {
-    fn take(&self, event: Event) {
+impl Front {
+    /// From the hub.
+    pub(super) fn emit(&self, event: Event) {
         let inbox = match &event {
             Event::Deliver { message, .. } if message.original.stack == SIP => {
                 // A forwarded message keeps its Call-ID; which shard that is depends on it only

@@ -1,0 +1,9 @@
+//! The SIP front over real sockets, octet for octet.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod form;
+mod house;
+mod message;
+mod presence;
+mod register;
+mod restart;

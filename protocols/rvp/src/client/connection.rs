@@ -22,6 +22,8 @@ const ANSWER: Duration = Duration::from_secs(15);
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) subscription: Option<String>,
+    /// Seconds granted, if the answer says so.
+    pub(super) lifetime: Option<u32>,
     pub(super) body: Bytes,
 }
 
@@ -209,6 +211,8 @@ async fn read(
     let subscription = subscription
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
+    let lifetime = response.headers().get("Subscription-Lifetime");
+    let lifetime = lifetime.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
     let body = connection.drain(response).await?;
     if status >= 300 {
         Err(ClientError::Status(status))
@@ -216,6 +220,7 @@ async fn read(
         Ok(Reply {
             status,
             subscription,
+            lifetime,
             body,
         })
     }

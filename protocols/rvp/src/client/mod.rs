@@ -8,6 +8,7 @@ mod connection;
 mod event;
 mod listener;
 mod random;
+mod sink;
 
 use crate::document::{
     Contact, Lease, Message, Multistatus, Notification, Property, PropertyUpdate, State, StateValue,
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use connection::{Connection, Reply};
 pub use event::Event;
 use listener::Listener;
+pub use sink::{Held, Sink, SinkError, Wanted};
 use std::net::{IpAddr, SocketAddr};
 use tokio::sync::mpsc;
 

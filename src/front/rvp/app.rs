@@ -58,7 +58,10 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: Status,
+    /// For the log.
     pub(super) cause: String,
+    /// For the client, where that is another thing.
+    told: Option<&'static str>,
 }
 
 impl Reply {
@@ -98,13 +101,24 @@ impl Refused {
         Self {
             status,
             cause: cause.into(),
+            told: None,
         }
     }
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self::new(of_error(&error), error.to_string())
+        // Blocked, offline and not dialled are one and the same to the sender, to the last octet
+        // (`decisions.md` 16).
+        let told = match error {
+            Error::NotReachable(_) | Error::TimedOut => Some("not available"),
+            _ => None,
+        };
+        Self {
+            status: of_error(&error),
+            cause: error.to_string(),
+            told,
+        }
     }
 }
 
@@ -197,10 +211,15 @@ impl No {
     fn answer(self, arrived: &Arrived) -> Answered {
         let (peer, method, target) = (arrived.ends.peer, &arrived.method, &arrived.target);
         match self {
-            Self::Refused(Refused { status, cause }, who) => {
+            Self::Refused(refused, who) => {
+                let Refused {
+                    status,
+                    cause,
+                    told,
+                } = refused;
                 let who = who.map(|who| who.to_string()).unwrap_or_default();
                 tracing::info!(%peer, %method, %target, who, status = status.code(), cause, "rvp request refused");
-                error(status, &cause)
+                error(status, told.unwrap_or(&cause))
             }
             // The gate has logged it, if it was more than a first request without credentials.
             Self::Challenge(values) => {

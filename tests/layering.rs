@@ -46,7 +46,10 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("core", &[]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
-    ("net", &["tokio", "tokio_util"]),
+    (
+        "net",
+        &["tokio", "tokio_util", "rustls", "tokio_rustls", "rcgen"],
+    ),
     ("telemetry", &[]),
     ("storage", &["tokio", "sqlx"]),
     ("credentials", &["auth", "getrandom"]),
@@ -78,7 +81,7 @@ const CRATES: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates whose use is part of the design.
-const RESTRICTED: [&str; 14] = [
+const RESTRICTED: [&str; 17] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -93,6 +96,9 @@ const RESTRICTED: [&str; 14] = [
     "getrandom",
     "clap",
     "csv",
+    "rustls",
+    "tokio_rustls",
+    "rcgen",
 ];
 
 fn root() -> &'static Path {

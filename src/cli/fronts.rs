@@ -6,7 +6,7 @@ use crate::front::rvp::RvpFront;
 use crate::front::sip::SipFront;
 use crate::gate::Gate;
 use crate::hub::Hub;
-use crate::net::{BindError, Caps, Tasks};
+use crate::net::{Caps, OpenError, Tasks};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub(super) struct Parts<'a> {
 #[derive(Clone, Default)]
 pub(super) struct Addresses {
     pub(super) rvp: Vec<SocketAddr>,
+    pub(super) rvps: Vec<SocketAddr>,
     pub(super) udp: Vec<SocketAddr>,
     pub(super) tcp: Vec<SocketAddr>,
 }
@@ -40,7 +41,7 @@ impl Fronts {
         Self::open(parts).map_err(|error| Failure::new(Exit::Unavailable, error))
     }
 
-    fn open(parts: &Parts<'_>) -> Result<Self, BindError> {
+    fn open(parts: &Parts<'_>) -> Result<Self, OpenError> {
         let rvp = RvpFront::start(
             parts.hub,
             Arc::clone(parts.gate),
@@ -59,6 +60,7 @@ impl Fronts {
             rvp: rvp.addresses.clone(),
             udp: sip.udp.clone(),
             tcp: sip.tcp.clone(),
+            rvps: rvp.tls_addresses.clone(),
         };
         Ok(Self {
             addresses,

@@ -106,7 +106,8 @@ impl Server {
         })
     }
 
-    /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`
+    /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`,
+    /// and ` rvps=https://ADDR:PORT` behind it if RVP listens with TLS.
     pub(super) fn ready_line(&self) -> String {
         let mut line = "tristack ready".to_owned();
         let rvp: Vec<_> = self
@@ -125,6 +126,11 @@ impl Server {
             let _ = write!(line, " sip={}", sip.join(","));
         }
         let _ = write!(line, " admin=http://{}", self.admin);
+        let rvps = self.addresses.rvps.iter().map(|a| format!("https://{a}"));
+        let rvps: Vec<_> = rvps.collect();
+        if !rvps.is_empty() {
+            let _ = write!(line, " rvps={}", rvps.join(","));
+        }
         line
     }
 

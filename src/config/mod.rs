@@ -15,6 +15,7 @@ mod sip;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use admin::Admin;
@@ -27,6 +28,7 @@ pub use rvp::{Mismatch, Rvp, Scheme, TextEncoding};
 pub use server::Server;
 pub use sip::Sip;
 pub use storage::Storage;
+pub use tls::Tls;
 pub use value::{Names, Network, Octets, Value};
 
 use crate::core::address::normal_domain;
@@ -41,8 +43,8 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 9] = [
-    "server", "rvp", "sip", "admin", "storage", "auth", "log", "limits", "domain",
+const SECTIONS: [&str; 10] = [
+    "server", "rvp", "sip", "tls", "admin", "storage", "auth", "log", "limits", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -54,6 +56,8 @@ pub struct Config {
     pub rvp: Rvp,
     /// `[sip]`
     pub sip: Sip,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[admin]`
     pub admin: Admin,
     /// `[storage]`
@@ -191,6 +195,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
             Rvp::read(r, &first, &server.domains)
         }),
         sip: section(source, root, "sip", Sip::read),
+        tls: section(source, root, "tls", Tls::read),
         admin: section(source, root, "admin", Admin::read),
         storage: section(source, root, "storage", |r| {
             Storage::read(r, &server.data_dir)

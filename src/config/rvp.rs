@@ -1,14 +1,18 @@
 //! `[rvp]`
 
 use super::reader::Reader;
-use super::value::{Names, Network, words};
+use super::value::{Names, Network, Value as _, words};
 use crate::core::address::normal_domain;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 words! {
     /// Authentication schemes offered (`decisions.md` 31).
     Scheme {
+        /// SPNEGO: NTLM inside.
+        Negotiate = "negotiate",
+        /// NTLM.
+        Ntlm = "ntlm",
         /// HTTP Digest.
         Digest = "digest",
     }
@@ -41,12 +45,22 @@ words! {
 pub struct Rvp {
     /// Addresses to listen on; none = no RVP.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on with TLS.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Networks that must, and may, say by a PROXY header for whom they speak.
+    pub proxy_protocol_from: Vec<Network>,
     /// Host names that mean us in logical URLs, lower case, without port; first = canonical.
     pub hosts: Vec<String>,
     /// Hosts that stand for another domain than the first one.
     pub host_domains: BTreeMap<String, String>,
-    /// Schemes offered.
+    /// Schemes offered, in this order.
     pub auth: Vec<Scheme>,
+    /// The same on listeners with TLS.
+    pub tls_auth: Vec<Scheme>,
+    /// The same for clients of some networks, before all else; the narrowest network counts.
+    pub auth_networks: Vec<(Network, Vec<Scheme>)>,
+    /// Networks whose clients may use NTLMv1 and "NTLM2 session".
+    pub ntlm_v1_networks: Vec<Network>,
     /// Text encoding towards inboxes.
     pub text_encoding: TextEncoding,
     /// Networks whose addresses may be dialled whatever address asked.
@@ -70,8 +84,17 @@ impl Rvp {
         if auth.is_empty() {
             r.refuse("auth", "at least one scheme is needed");
         }
+        let tls_auth = r.get("tls_auth", auth.clone());
+        if tls_auth.is_empty() {
+            r.refuse("tls_auth", "at least one scheme is needed");
+        }
         Self {
             listen,
+            tls_listen: r.get("tls_listen", Vec::new()),
+            proxy_protocol_from: r.get("proxy_protocol_from", Vec::new()),
+            tls_auth,
+            auth_networks: auth_networks(r),
+            ntlm_v1_networks: r.get("ntlm_v1_networks", Vec::new()),
             hosts,
             host_domains,
             auth,
@@ -79,6 +102,20 @@ impl Rvp {
             callback_networks: r.get("callback_networks", Vec::new()),
             callback_mismatch: r.get("callback_mismatch", Mismatch::SendOnly),
             netbios: names(r, "netbios", domains, str::to_uppercase),
+        }
+    }
+
+    /// The schemes offered to a client at that address, in order.
+    pub fn schemes(&self, peer: IpAddr, encrypted: bool) -> &[Scheme] {
+        let narrowest = self
+            .auth_networks
+            .iter()
+            .filter(|(network, _)| network.contains(peer))
+            .max_by_key(|(network, _)| network.bits());
+        match narrowest {
+            Some((_, schemes)) => schemes,
+            None if encrypted => &self.tls_auth,
+            None => &self.auth,
         }
     }
 
@@ -91,6 +128,23 @@ impl Rvp {
         }
         self.hosts.contains(&host).then_some(first)
     }
+}
+
+/// `{ "10.1.0.0/16" = "negotiate ntlm" }`
+fn auth_networks(r: &mut Reader<'_, '_>) -> Vec<(Network, Vec<Scheme>)> {
+    let key = "auth_networks";
+    let mut table = Vec::new();
+    for (network, schemes) in r.get(key, Names::default()).0 {
+        let schemes = schemes.split_whitespace().collect::<Vec<_>>().join(",");
+        match (Network::from_text(&network), Vec::from_text(&schemes)) {
+            (Ok(_), Ok(schemes)) if schemes.is_empty() => {
+                r.refuse(key, format!("{network}: at least one scheme is needed"));
+            }
+            (Ok(network), Ok(schemes)) => table.push((network, schemes)),
+            (Err(why), _) | (_, Err(why)) => r.refuse(key, why),
+        }
+    }
+    table
 }
 
 fn default_hosts(first: &str) -> Vec<String> {

@@ -195,3 +195,43 @@ fn any_file_is_answered() {
         assert!(parse(seed).is_err(), "{seed}");
     }
 }
+
+#[test]
+fn schemes_depend_on_listener_and_network() {
+    let config = parse(
+        "[rvp]\nauth = [\"digest\"]\ntls_auth = [\"negotiate\", \"ntlm\"]\n\
+         auth_networks = { \"10.0.0.0/8\" = \"ntlm digest\", \"10.1.0.0/16\" = \"digest\" }\n",
+    )
+    .expect("sound");
+    let schemes = |peer: &str, encrypted| {
+        let peer = peer.parse().expect("address");
+        config.rvp.schemes(peer, encrypted).to_vec()
+    };
+    assert_eq!(schemes("192.0.2.1", false), [Scheme::Digest]);
+    assert_eq!(
+        schemes("192.0.2.1", true),
+        [Scheme::Negotiate, Scheme::Ntlm]
+    );
+    assert_eq!(schemes("10.2.0.1", true), [Scheme::Ntlm, Scheme::Digest]);
+    assert_eq!(schemes("10.1.0.1", true), [Scheme::Digest]);
+    for (text, expected) in [
+        (
+            "auth_networks = { \"10.0.0.0/99\" = \"ntlm\" }",
+            "10.0.0.0/99",
+        ),
+        ("auth_networks = { \"10.0.0.0/8\" = \"basic\" }", "basic"),
+        ("auth_networks = { \"10.0.0.0/8\" = \"\" }", "at least one"),
+        ("tls_auth = []", "at least one"),
+    ] {
+        let found = faults(&format!("[rvp]\n{text}\n"));
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn certificate_and_key_go_together() {
+    let config = parse("[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n").expect("sound");
+    assert_eq!(config.tls.key.as_deref(), Some(Path::new("k.pem")));
+    let found = faults("[tls]\nkey = \"k.pem\"\n");
+    assert!(found[0].contains("`certificate` as well"), "{found:?}");
+}

@@ -194,6 +194,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// Length of the prefix: the larger, the narrower.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
     /// Whether the address lies in the network (IPv4-mapped addresses count as IPv4).
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

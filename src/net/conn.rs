@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// An accepted connection, after the optional layers (PROXY, TLS) have spoken.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub struct Conn {
     pub local: SocketAddr,
     /// What was negotiated, when the connection is encrypted.
     pub tls: Option<Arc<Tls>>,
-    /// `tls-server-end-point` of our certificate (RFC 5929 4), for authentication bound to it.
+    /// The hash of our certificate that `tls-server-end-point` bindings carry (RFC 5929 4), for
+    /// authentication bound to it.
     pub channel_binding: Option<Bytes>,
     /// The bytes. Dropping it frees the connection's place under the caps.
     pub stream: Stream,
@@ -32,7 +35,7 @@ pub struct Conn {
 #[derive(Debug)]
 pub struct Tls {
     /// Protocol version as text, `TLSv1.3`.
-    pub version: String,
+    pub version: &'static str,
     /// The server name the client asked for.
     pub server_name: Option<String>,
 }
@@ -40,13 +43,55 @@ pub struct Tls {
 /// The byte stream of a connection, whatever lies beneath.
 #[derive(Debug)]
 pub struct Stream {
-    inner: TcpStream,
-    _slot: Slot,
+    inner: Inner,
+    slot: Slot,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Plain(TcpStream),
+    /// Boxed: its buffers must not weigh on plain connections.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Passes a call on to whatever lies beneath.
+macro_rules! beneath {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match &mut $self.inner {
+            Inner::Plain($inner) => $call,
+            Inner::Tls($inner) => $call,
+        }
+    };
 }
 
 impl Stream {
     pub(super) fn plain(inner: TcpStream, slot: Slot) -> Self {
-        Self { inner, _slot: slot }
+        let inner = Inner::Plain(inner);
+        Self { inner, slot }
+    }
+
+    pub(super) fn slot(&mut self) -> &mut Slot {
+        &mut self.slot
+    }
+
+    /// Speaks TLS on a plain stream; the connection's place stays taken meanwhile.
+    pub(super) async fn encrypt(self, acceptor: TlsAcceptor) -> io::Result<(Self, Tls)> {
+        let Self { inner, slot } = self;
+        let Inner::Plain(inner) = inner else {
+            return Err(io::Error::other("TLS inside TLS"));
+        };
+        let stream = acceptor.accept(inner).await?;
+        let (_, session) = stream.get_ref();
+        let negotiated = Tls {
+            version: match session.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLS",
+            },
+            server_name: session.server_name().map(str::to_owned),
+        };
+        let inner = Inner::Tls(Box::new(stream));
+        Ok((Self { inner, slot }, negotiated))
     }
 }
 
@@ -56,7 +101,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        beneath!(self, inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 
@@ -66,7 +111,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, octets)
+        beneath!(self, inner => Pin::new(inner).poll_write(cx, octets))
     }
 
     fn poll_write_vectored(
@@ -74,18 +119,21 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+        beneath!(self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        match &self.inner {
+            Inner::Plain(inner) => inner.is_write_vectored(),
+            Inner::Tls(inner) => inner.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        beneath!(self, inner => Pin::new(inner).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        beneath!(self, inner => Pin::new(inner).poll_shutdown(cx))
     }
 }

@@ -1,6 +1,6 @@
 //! The one TCP listener: accept, cap, \[PROXY\], \[TLS\], front (`decisions.md` 29).
 
-use super::{BindError, Conn, Stream, Tasks};
+use super::{BindError, Conn, Layers, Stream, Tasks};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::future::Future;
@@ -51,24 +51,23 @@ impl Caps {
         self.0.lock().total
     }
 
+    /// A place for a connection from there.
     fn enter(&self, peer: IpAddr) -> Result<Slot, &'static str> {
-        let source = source_of(peer);
-        let counted = self.0.loopback_too || !source.is_loopback();
+        let mut slot = self.enter_unnamed()?;
+        slot.name(peer)?;
+        Ok(slot)
+    }
+
+    /// A place for a connection whose client is still to be named ([`Slot::name`]).
+    fn enter_unnamed(&self) -> Result<Slot, &'static str> {
         let mut counts = self.0.lock();
         if counts.total >= self.0.total {
             return Err("total connections");
         }
-        if counted {
-            let here = counts.by_address.entry(source).or_default();
-            if *here >= self.0.per_address {
-                return Err("connections of this address");
-            }
-            *here += 1;
-        }
         counts.total += 1;
         Ok(Slot {
             caps: self.clone(),
-            source: counted.then_some(source),
+            source: None,
         })
     }
 }
@@ -97,6 +96,25 @@ pub(super) struct Slot {
     source: Option<IpAddr>,
 }
 
+impl Slot {
+    /// Counts the connection for that client; once.
+    pub(super) fn name(&mut self, peer: IpAddr) -> Result<(), &'static str> {
+        let source = source_of(peer);
+        let shared = &self.caps.0;
+        if source.is_loopback() && !shared.loopback_too {
+            return Ok(());
+        }
+        let mut counts = shared.lock();
+        let here = counts.by_address.entry(source).or_default();
+        if *here >= shared.per_address {
+            return Err("connections of this address");
+        }
+        *here += 1;
+        self.source = Some(source);
+        Ok(())
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.caps.0.lock();
@@ -119,6 +137,7 @@ pub struct Listener {
     socket: TcpListener,
     local: SocketAddr,
     caps: Caps,
+    layers: Layers,
 }
 
 impl Listener {
@@ -135,6 +154,7 @@ impl Listener {
                 socket,
                 local,
                 caps,
+                layers: Layers::default(),
             }),
             Err(cause) => Err(BindError {
                 purpose: purpose.to_owned(),
@@ -142,6 +162,13 @@ impl Listener {
                 cause,
             }),
         }
+    }
+
+    /// With these layers between the socket and the front.
+    #[must_use]
+    pub fn with(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
     }
 
     /// The address it listens on, with the real port.
@@ -154,9 +181,10 @@ impl Listener {
     /// that are open then are the front's to end (it sees `tasks.stopped()`).
     pub async fn serve<F, Fut>(self, tasks: Tasks, front: F)
     where
-        F: Fn(Conn) -> Fut,
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        let front = Arc::new(front);
         let mut pause = PAUSE.0;
         loop {
             let accepted = tokio::select! {
@@ -167,7 +195,7 @@ impl Listener {
                 Ok((stream, peer)) => {
                     pause = PAUSE.0;
                     if let Some(conn) = self.admit(stream, peer) {
-                        tasks.spawn(front(conn));
+                        self.start(conn, &tasks, &front);
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -185,10 +213,43 @@ impl Listener {
         }
     }
 
-    /// Applies the caps. The layers of later issues (PROXY, TLS) belong between here and the
-    /// front, inside the connection's own task, so that a slow handshake delays nobody.
+    /// Starts the connection's task. PROXY and TLS speak inside it, so that a slow handshake delays
+    /// nobody; a plain connection is the front's alone from the start, and no larger for them.
+    fn start<F, Fut>(&self, conn: Conn, tasks: &Tasks, front: &Arc<F>)
+    where
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        if !self.layers.concern(conn.direct_peer.ip()) {
+            tasks.spawn(front(conn));
+            return;
+        }
+        let (front, layers, inner) = (Arc::clone(front), self.layers.clone(), tasks.clone());
+        let purpose = self.purpose.clone();
+        tasks.spawn(async move {
+            let direct_peer = conn.direct_peer;
+            let built = tokio::select! {
+                () = inner.stopped() => return,
+                // Boxed: freed when done, not kept for the life of the connection.
+                built = Box::pin(layers.build(conn)) => built,
+            };
+            match built {
+                Ok(conn) => front(conn).await,
+                Err(cause) => {
+                    tracing::info!(listener = %purpose, peer = %direct_peer, %cause, "connection refused");
+                }
+            }
+        });
+    }
+
+    /// Applies the caps. What comes through a proxy is counted for its client once that is known.
     fn admit(&self, stream: TcpStream, direct_peer: SocketAddr) -> Option<Conn> {
-        let slot = match self.caps.enter(direct_peer.ip()) {
+        let entered = if self.layers.is_proxy(direct_peer.ip()) {
+            self.caps.enter_unnamed()
+        } else {
+            self.caps.enter(direct_peer.ip())
+        };
+        let slot = match entered {
             Ok(slot) => slot,
             Err(limit) => {
                 tracing::info!(listener = %self.purpose, peer = %direct_peer, limit, "connection refused");

@@ -5,13 +5,19 @@
 //! [`Conn::peer`] (`decisions.md` 29).
 
 mod conn;
+mod end_point;
+mod layers;
 mod listener;
+mod proxy;
 mod tasks;
+mod tls;
 mod udp;
 
 pub use conn::{Conn, Stream, Tls};
+pub use layers::Layers;
 pub use listener::{Caps, Listener};
 pub use tasks::Tasks;
+pub use tls::{CertificateError, Certificates, PemFiles};
 pub use udp::{Buffers, bind_udp};
 
 use std::io;
@@ -35,6 +41,17 @@ impl BindError {
     pub fn is_refused(&self) -> bool {
         self.cause.kind() == io::ErrorKind::PermissionDenied
     }
+}
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Its certificate.
+    #[error("[tls]: {0}")]
+    Certificate(#[from] CertificateError),
 }
 
 /// The system's answer in the operator's words, naming the port.

@@ -31,14 +31,20 @@ pub(super) struct NotProxy;
 pub(super) fn read(octets: &[u8]) -> Result<Header, NotProxy> {
     let same = octets.len().min(V2_SIGNATURE.len());
     if octets.get(..same) == V2_SIGNATURE.get(..same) {
-        return if same < V2_SIGNATURE.len() { Ok(Header::Incomplete) } else { version_2(octets) };
+        return if same < V2_SIGNATURE.len() {
+            Ok(Header::Incomplete)
+        } else {
+            version_2(octets)
+        };
     }
     let prefix = b"PROXY ";
     let same = octets.len().min(prefix.len());
     if octets.get(..same) != prefix.get(..same) {
         return Err(NotProxy);
     }
-    let line = octets.get(..octets.len().min(V1_LONGEST)).unwrap_or_default();
+    let line = octets
+        .get(..octets.len().min(V1_LONGEST))
+        .unwrap_or_default();
     match line.windows(2).position(|two| two == b"\r\n") {
         Some(end) => version_1(octets.get(..end).unwrap_or_default())
             .map(|client| Header::Complete(end + 2, client)),
@@ -52,7 +58,14 @@ fn version_1(line: &[u8]) -> Result<Option<SocketAddr>, NotProxy> {
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => Ok(None),
-        ["PROXY", family @ ("TCP4" | "TCP6"), source, target, from, to] => {
+        [
+            "PROXY",
+            family @ ("TCP4" | "TCP6"),
+            source,
+            target,
+            from,
+            to,
+        ] => {
             let source: IpAddr = source.parse().map_err(|_| NotProxy)?;
             let target: IpAddr = target.parse().map_err(|_| NotProxy)?;
             let from: u16 = from.parse().map_err(|_| NotProxy)?;
@@ -68,17 +81,23 @@ fn version_1(line: &[u8]) -> Result<Option<SocketAddr>, NotProxy> {
 }
 
 fn version_2(octets: &[u8]) -> Result<Header, NotProxy> {
-    let Some((head, rest)) = octets.split_at_checked(16) else { return Ok(Header::Incomplete) };
+    let Some((head, rest)) = octets.split_at_checked(16) else {
+        return Ok(Header::Incomplete);
+    };
     let (Some(&version_command), Some(&family), Some(length)) =
         (head.get(12), head.get(13), head.get(14..16))
     else {
         return Err(NotProxy);
     };
-    let length = length.iter().fold(0usize, |length, octet| length << 8 | usize::from(*octet));
+    let length = length
+        .iter()
+        .fold(0usize, |length, octet| length << 8 | usize::from(*octet));
     if version_command >> 4 != 2 || 16 + length > V2_LONGEST {
         return Err(NotProxy);
     }
-    let Some(body) = rest.get(..length) else { return Ok(Header::Incomplete) };
+    let Some(body) = rest.get(..length) else {
+        return Ok(Header::Incomplete);
+    };
     let client = match (version_command & 15, family) {
         (0, _) => None,
         (1, 0x11) => Some(address::<4>(body)?),
@@ -95,10 +114,19 @@ fn address<const N: usize>(body: &[u8]) -> Result<SocketAddr, NotProxy>
 where
     IpAddr: From<[u8; N]>,
 {
-    let source: [u8; N] = body.get(..N).and_then(|s| s.try_into().ok()).ok_or(NotProxy)?;
-    let port = body.get(2 * N..2 * N + 2).and_then(|p| p.try_into().ok()).ok_or(NotProxy)?;
+    let source: [u8; N] = body
+        .get(..N)
+        .and_then(|s| s.try_into().ok())
+        .ok_or(NotProxy)?;
+    let port = body
+        .get(2 * N..2 * N + 2)
+        .and_then(|p| p.try_into().ok())
+        .ok_or(NotProxy)?;
     body.get(2 * N + 2..2 * N + 4).ok_or(NotProxy)?;
-    Ok(SocketAddr::new(IpAddr::from(source), u16::from_be_bytes(port)))
+    Ok(SocketAddr::new(
+        IpAddr::from(source),
+        u16::from_be_bytes(port),
+    ))
 }
 
 #[cfg(test)]
@@ -112,8 +140,14 @@ mod tests {
     #[test]
     fn version_1_lines() {
         for (line, expected) in [
-            ("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443", Ok(client("192.0.2.1:56324"))),
-            ("PROXY TCP6 2001:db8::1 2001:db8::2 1 2", Ok(client("[2001:db8::1]:1"))),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443",
+                Ok(client("192.0.2.1:56324")),
+            ),
+            (
+                "PROXY TCP6 2001:db8::1 2001:db8::2 1 2",
+                Ok(client("[2001:db8::1]:1")),
+            ),
             ("PROXY UNKNOWN", Ok(None)),
             ("PROXY UNKNOWN ff 00 x", Ok(None)),
             ("PROXY TCP4 2001:db8::1 2001:db8::2 1 2", Err(NotProxy)),
@@ -127,12 +161,21 @@ mod tests {
         }
         assert_eq!(read(b"GET / HTTP/1.1\r\n"), Err(NotProxy));
         assert_eq!(read(&[b'x'; 4]), Err(NotProxy));
-        assert_eq!(read(format!("PROXY {}", "x".repeat(200)).as_bytes()), Err(NotProxy));
+        assert_eq!(
+            read(format!("PROXY {}", "x".repeat(200)).as_bytes()),
+            Err(NotProxy)
+        );
     }
 
     fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
         let length = u16::try_from(body.len()).expect("short");
-        [V2_SIGNATURE.as_slice(), &[0x20 | command, family], &length.to_be_bytes(), body].concat()
+        [
+            V2_SIGNATURE.as_slice(),
+            &[0x20 | command, family],
+            &length.to_be_bytes(),
+            body,
+        ]
+        .concat()
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::core::address::Address;
 use crate::core::message::Fidelity;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
-use crate::net::{BindError, Caps, Conn, Listener, Tasks};
+use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
 use app::Front;
 use callback::client::Patience;
 use callback::gate::Gates;
@@ -61,6 +61,9 @@ const LATE: Duration = Duration::from_secs(8);
 pub struct RvpFront {
     /// Where, with real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The same with TLS.
+    pub tls_addresses: Vec<SocketAddr>,
+    certificates: Option<Certificates>,
     listeners: Vec<Listener>,
     front: Arc<Front>,
     limits: ServeLimits,
@@ -70,20 +73,22 @@ impl RvpFront {
     /// Opens the listeners and attaches the front to the hub: before [`Hub::open`].
     ///
     /// # Errors
-    /// A socket that can't be opened.
+    /// A socket that can't be opened, a certificate that can't be used.
     pub fn start(
         hub: &Hub,
         gate: Arc<Gate>,
         config: &Config,
         caps: &Caps,
         tasks: &Tasks,
-    ) -> Result<Self, BindError> {
-        let mut listeners = Vec::new();
-        for address in &config.rvp.listen {
-            listeners.push(Listener::bind("[rvp] listen", *address, caps.clone())?);
-        }
-        let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
-        let names = names(config, &addresses);
+    ) -> Result<Self, OpenError> {
+        let Listeners {
+            listeners,
+            addresses,
+            tls_addresses,
+            certificates,
+        } = Listeners::open(config, caps)?;
+        let all = [addresses.as_slice(), &tls_addresses].concat();
+        let names = names(config, &all);
         let gates = Gates::default();
         let dialects = Arc::new(Dialects::new(config.rvp.text_encoding));
         let postman = Arc::new(Postman {
@@ -103,13 +108,15 @@ impl RvpFront {
             hub: hub.clone(),
             gate,
             names,
-            policy: policy(config, &addresses),
+            policy: policy(config, &all),
             gates,
             dialects,
             body: config.limits.body,
         };
         Ok(Self {
             addresses,
+            tls_addresses,
+            certificates,
             listeners,
             front: Arc::new(front),
             limits: serve_limits(&config.limits),
@@ -118,6 +125,9 @@ impl RvpFront {
 
     /// Accepts connections until the process stops: after [`Hub::open`].
     pub fn serve(self, tasks: &Tasks) {
+        if let Some(certificates) = self.certificates {
+            tasks.spawn_until_stop(certificates.follow());
+        }
         let limits = self.limits;
         for listener in self.listeners {
             let (front, inner) = (Arc::clone(&self.front), tasks.clone());
@@ -132,6 +142,49 @@ impl RvpFront {
                 }
             }));
         }
+    }
+}
+
+/// All sockets of the front.
+struct Listeners {
+    listeners: Vec<Listener>,
+    addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    certificates: Option<Certificates>,
+}
+
+impl Listeners {
+    fn open(config: &Config, caps: &Caps) -> Result<Self, OpenError> {
+        let rvp = &config.rvp;
+        let plain = Layers::within(config.limits.head_timeout).proxies(&rvp.proxy_protocol_from);
+        let certificates = match rvp.tls_listen.as_slice() {
+            [] => None,
+            _ => Some(Certificates::of(config)?),
+        };
+        let mut listeners = Vec::new();
+        let mut open = |purpose, address: SocketAddr, layers: &Layers| {
+            let listener = Listener::bind(purpose, address, caps.clone())?.with(layers.clone());
+            let local = listener.local();
+            listeners.push(listener);
+            Ok::<_, OpenError>(local)
+        };
+        let opened = rvp.listen.iter();
+        let addresses = opened
+            .map(|address| open("[rvp] listen", *address, &plain))
+            .collect::<Result<_, _>>()?;
+        let mut tls_addresses = Vec::new();
+        if let Some(certificates) = &certificates {
+            let layers = plain.tls(certificates.clone());
+            for address in &rvp.tls_listen {
+                tls_addresses.push(open("[rvp] tls_listen", *address, &layers)?);
+            }
+        }
+        Ok(Self {
+            listeners,
+            addresses,
+            tls_addresses,
+            certificates,
+        })
     }
 }
 

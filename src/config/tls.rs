@@ -1,0 +1,29 @@
+//! `[tls]`
+
+use super::reader::Reader;
+use std::path::PathBuf;
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate chain, PEM; with `key`. `None` = self-signed, made on the first run and
+    /// kept in the data directory.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
+        let tls = Self {
+            certificate: r.option_path("certificate"),
+            key: r.option_path("key"),
+        };
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => r.refuse("certificate", "needs `key` as well"),
+            (None, Some(_)) => r.refuse("key", "needs `certificate` as well"),
+            _ => {}
+        }
+        tls
+    }
+}

@@ -1,12 +1,14 @@
 //! From the configuration to the settings of each part.
 
 use super::{Exit, Failure};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Limits};
 use crate::control::Seal;
+use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
 use crate::gate::GateSettings;
 use crate::hub;
 use crate::net::Caps;
+use auth::digest::NonceSettings;
 use std::sync::Arc;
 
 pub(super) fn credentials(config: &Config) -> Result<Arc<Credentials>, Failure> {
@@ -60,15 +62,38 @@ pub(super) fn gate(config: &Config) -> GateSettings {
             .map(|(name, domain)| (name.clone(), domain.clone()))
             .collect(),
         strict_digest: config.auth.strict_digest,
-        ..GateSettings::default()
+        nonces: NonceSettings {
+            lifetime: u64::try_from(config.limits.nonce.as_millis()).unwrap_or(u64::MAX),
+            ..NonceSettings::default()
+        },
     }
 }
 
 pub(super) fn hub(config: &Config) -> hub::Settings {
     hub::Settings {
+        rules: rules(&config.limits),
         mailbox: config.limits.shard_queue,
         trace_messages: config.limits.trace_messages,
         ..hub::Settings::default()
+    }
+}
+
+fn rules(limits: &Limits) -> Rules {
+    Rules {
+        points: limits.points,
+        publications: limits.publications,
+        watches: limits.watches,
+        access_entries: limits.access_entries,
+        properties: limits.properties,
+        property_octets: limits.property_octets,
+        pending: limits.pending,
+        merge: limits.coalesce,
+        grace: limits.grace,
+        suspension: limits.suspended,
+        answer: limits.answer,
+        keep: limits.keep,
+        conversation: limits.conversation_idle,
+        ..Rules::default()
     }
 }
 

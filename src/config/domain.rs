@@ -53,8 +53,8 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery`, `offline`, `archive` and `consent` have one value each as yet: any other is
-    /// refused instead of being accepted without effect.
+    /// `delivery`, `offline`, `archive`, `consent` and `visible_block` have one value each as yet:
+    /// any other is refused instead of being accepted without effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -68,13 +68,17 @@ impl Domain {
                 "must be a text without quotes, backslashes and control characters",
             );
         }
+        let visible_block = r.option("visible_block");
+        if visible_block == Some(true) {
+            r.refuse("visible_block", "true is not available in this version");
+        }
         Self {
             delivery: r.option("delivery"),
             offline: r.option("offline"),
             archive: r.option("archive"),
             consent: r.option("consent"),
             realm,
-            visible_block: r.option("visible_block"),
+            visible_block,
         }
     }
 }

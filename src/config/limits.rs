@@ -79,28 +79,26 @@ limits! {
     /// Octets waiting for one inbox.
     inbox_octets: octets = 4 << 20,
     /// Commands waiting for one shard.
-    shard_queue: count = 4096,
-    /// Requests of one person or source under way at once.
-    requests_per_source: count = 256,
+    shard_queue: count = 16_384,
     /// SIP bindings of one person.
     bindings: count = 32,
     /// Points of one person over all stacks.
-    points: count = 64,
+    points: count = 32,
     /// Watches on, or by, one person.
     watches: count = 1000,
     /// Publications of one person.
-    publications: count = 64,
+    publications: count = 32,
     /// Properties of one person.
     properties: count = 256,
     /// Octets of one property.
-    property_octets: octets = 64 * 1024,
+    property_octets: octets = 16 * 1024,
     /// Entries of one access list.
     access_entries: count = 1000,
-    /// Kept messages of one person.
-    kept: count = 1000,
-    /// Longest lease granted.
+    /// Messages under way to one person.
+    pending: count = 256,
+    /// Longest lease granted to SIP clients.
     lease_max: span = secs(3600),
-    /// Shortest lease granted.
+    /// Shortest lease granted to SIP clients.
     lease_min: span = secs(60),
     /// After this the sender of an undelivered text is answered and the text kept.
     answer: span = secs(4),

@@ -72,6 +72,12 @@ impl Address {
 
 /// Brings a local part to its one spelling.
 pub fn normal_local(text: &str) -> Result<String, BadAddress> {
+    // What nearly all clients write is normal already; this stands before every request.
+    let plain =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
     let decoded = percent_decode(text).ok_or(BadAddress::Local)?;
     let normal: String = decoded
         .nfc()
@@ -97,11 +103,23 @@ pub fn normal_domain(text: &str) -> Result<String, BadAddress> {
     if text.is_empty() || text.len() > 253 {
         return Err(BadAddress::Domain);
     }
+    if is_plain_domain(text) {
+        return Ok(text.to_owned());
+    }
     let ascii = idna::domain_to_ascii_strict(text).map_err(|_| BadAddress::Domain)?;
     if ascii.is_empty() || ascii.len() > 253 || ascii.parse::<std::net::IpAddr>().is_ok() {
         return Err(BadAddress::Domain);
     }
     Ok(ascii)
+}
+
+/// Whether a domain is normal beyond doubt: lower-case letters and digits in labels of good length,
+/// the last one starting with a letter. Anything else is for IDNA to judge.
+fn is_plain_domain(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    let last = text.rsplit('.').next().unwrap_or_default();
+    last.starts_with(|c: char| c.is_ascii_lowercase()) && text.split('.').all(label)
 }
 
 /// Decodes `%XX` once; a `%` that is no escape stays as it is. `None` if the result is not UTF-8.
@@ -181,6 +199,20 @@ mod tests {
         let again = Address::from_normal(&address.to_string());
         assert_eq!(again, Ok(address));
         assert!(Address::from_normal("A@EXAMPLE.com").is_err());
+    }
+
+    #[test]
+    fn what_looks_plain_is_what_idna_makes_of_it() {
+        for text in ["example.com", "a.b2.c", "x", "9.example", "a1b.c3"] {
+            assert!(is_plain_domain(text), "{text}");
+            assert_eq!(
+                idna::domain_to_ascii_strict(text).ok().as_deref(),
+                Some(text)
+            );
+        }
+        for text in ["1.2.3.4", "xn--a.b", "A.b", "a..b", "a.b-c", ""] {
+            assert!(!is_plain_domain(text), "{text}");
+        }
     }
 
     #[test]

@@ -136,10 +136,8 @@ async fn nobody_speaks_for_another() {
         }
     }
     let mut alice = house.udp("alice").await;
-    alice.text("bob", "after").await;
-    // Nothing came before it.
-    let told = bob.told("200 OK").await;
-    assert_eq!(told.body, "after");
+    let (_, told) = tokio::join!(alice.text("bob", "after"), bob.told("200 OK"));
+    assert_eq!(told.body, "after", "nothing came before it");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub fn address(name: &str) -> Address {
 
 pub fn person(name: &str) -> PersonId {
     let at = PEOPLE.iter().position(|known| *known == name).unwrap();
-    PersonId((at as u128 + 1) << 64 | 77)
+    PersonId(((at as u128 + 1) << 64) | 0x77)
 }
 
 pub struct House {
@@ -139,6 +139,7 @@ pub struct Sip {
 impl Sip {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let head = head.replace("\r\n ", " ").replace("\r\n\t", " ");
         let mut lines = head.split("\r\n");
         let line = lines.next().unwrap().to_owned();
         let headers = lines.map(|line| {
@@ -291,6 +292,15 @@ impl Ua {
         }
     }
 
+    pub async fn send_octets(&mut self, octets: &[u8]) {
+        match &mut self.wire {
+            Wire::Udp(socket) => {
+                socket.send(octets).await.unwrap();
+            }
+            Wire::Tcp(stream, _) => stream.write_all(octets).await.unwrap(),
+        }
+    }
+
     /// The next message of any kind.
     pub async fn receive(&mut self) -> Sip {
         if let Some(sip) = self.stash.pop_front() {
@@ -392,7 +402,7 @@ impl Ua {
 
     pub async fn text(&mut self, to: &str, body: &str) -> Sip {
         let mut say = self.say("MESSAGE", to);
-        say.headers = "Content-Type: text/plain\r\n".to_owned();
+        "Content-Type: text/plain\r\n".clone_into(&mut say.headers);
         body.clone_into(&mut say.body);
         self.ask(&say).await
     }
@@ -403,7 +413,7 @@ async fn read(wire: &mut Wire) -> String {
         Wire::Udp(socket) => {
             let mut buffer = vec![0; 65_536];
             let count = socket.recv(&mut buffer).await.unwrap();
-            String::from_utf8(buffer[..count].to_vec()).unwrap()
+            String::from_utf8_lossy(&buffer[..count]).into_owned()
         }
         Wire::Tcp(stream, held) => loop {
             if let Some(text) = whole(held) {

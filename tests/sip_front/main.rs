@@ -7,3 +7,4 @@ mod message;
 mod presence;
 mod register;
 mod restart;
+mod torture;

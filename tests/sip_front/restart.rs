@@ -48,3 +48,45 @@ async fn a_client_that_comes_back_takes_its_binding_up_again() {
     assert_eq!((answer.status(), told.body.as_str()), (200, "back"));
     assert!(house.front.connections() >= 1);
 }
+
+#[tokio::test]
+async fn a_watcher_that_lost_its_connection_is_told_what_it_missed() {
+    let house = House::new().await;
+    let mut alice = house.tcp("alice").await;
+    alice.register().await;
+    let mut say = alice.say("SUBSCRIBE", "bob");
+    let contact = alice.contact();
+    say.headers = format!("Event: presence\r\nExpires: 600\r\nContact: <{contact}>\r\n");
+    assert_eq!(alice.ask(&say).await.status(), 200);
+    let first = alice.told("200 OK").await;
+    drop(alice);
+    let house = house.restart().await;
+    let mut bob = house.udp("bob").await;
+    bob.register().await;
+    let mut alice = house.tcp("alice").await;
+    alice.register().await;
+    let told = alice.told("200 OK").await;
+    assert!(told.body.contains("<basic>open</basic>"), "{}", told.body);
+    assert_eq!(told.header("Call-ID"), first.header("Call-ID"));
+}
+
+#[tokio::test]
+async fn keep_alives_are_asked_of_who_offers_them() {
+    let house = House::new().await;
+    for (tcp, expected) in [(true, "25"), (false, "")] {
+        let mut ua = if tcp {
+            house.tcp("bob").await
+        } else {
+            house.udp("bob").await
+        };
+        let contact = ua.contact();
+        let say = ua.say_register(&format!(
+            "Supported: path, outbound\r\nContact: <{contact}>;reg-id=1;+sip.instance=\"<urn:uuid:9>\"\r\n"
+        ));
+        let answer = ua.ask(&say).await;
+        assert_eq!(
+            (answer.status(), answer.header("Flow-Timer")),
+            (200, expected)
+        );
+    }
+}

@@ -62,6 +62,8 @@ pub(super) struct Front {
     contacts: RwLock<HashMap<Arc<str>, Way>>,
     /// Points by the number of their connection.
     bound: Mutex<HashMap<u64, Vec<Bound>>>,
+    /// The newest connection with a binding, by person and machine.
+    connections: Mutex<HashMap<(PersonId, IpAddr), u64>>,
 }
 
 impl Front {
@@ -84,6 +86,7 @@ impl Front {
             secret: RandomState::new(),
             contacts: RwLock::default(),
             bound: Mutex::default(),
+            connections: Mutex::default(),
         }
     }
 
@@ -167,6 +170,22 @@ impl Front {
         way.flow(self.boot).filter(|flow| self.is_open(*flow))
     }
 
+    /// The connection that the same person has from the same machine by now: a client that came
+    /// back has another port, and its Contact with it.
+    pub(super) fn way_of(&self, saved: &Way, person: PersonId) -> Option<Flow> {
+        if !saved.stream {
+            return None;
+        }
+        let number = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(person, saved.peer.ip()))
+            .copied();
+        let wire = self.sockets.connection_flow(number?)?;
+        Some(Self::flow(&wire))
+    }
+
     fn is_open(&self, flow: Flow) -> bool {
         self.wire(flow)
             .is_some_and(|wire| self.sockets.is_open(&wire))
@@ -178,10 +197,22 @@ impl Front {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(contact.into(), way);
+        let person = bound.person;
         let mut table = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         let list = table.entry(number).or_default();
         list.retain(|other| other.point != bound.point);
         list.push(bound);
+        drop(table);
+        let known = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((person, way.peer.ip()), number);
+        if known != Some(number) {
+            for inbox in &self.inboxes {
+                inbox.back(person);
+            }
+        }
     }
 
     /// The inbox of the binding that came over this connection.
@@ -196,7 +227,7 @@ impl Front {
     }
 
     /// A point is gone.
-    pub(super) fn unbind(&self, point: PointId, contact: &str, way: &Way) {
+    pub(super) fn unbind(&self, person: PersonId, point: PointId, contact: &str, way: &Way) {
         let mut contacts = self
             .contacts
             .write()
@@ -213,17 +244,30 @@ impl Front {
                     table.remove(&way.id);
                 }
             }
+            drop(table);
+            self.leave(person, way.peer.ip(), way.id);
+        }
+    }
+
+    fn leave(&self, person: PersonId, ip: IpAddr, number: u64) {
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if connections.get(&(person, ip)) == Some(&number) {
+            connections.remove(&(person, ip));
         }
     }
 
     /// A connection has ended: its points start their grace (`decisions.md` 12).
-    fn lost(&self, number: u64) {
+    fn lost(&self, number: u64, ip: IpAddr) {
         let lost = self
             .bound
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&number);
         for bound in lost.unwrap_or_default() {
+            self.leave(bound.person, ip, number);
             let command = Command::Tether {
                 point: bound.point,
                 change: TetherChange::Lost,
@@ -289,7 +333,7 @@ impl Front {
                 .and_then(|message| message.first(HeaderId::CallId)),
             Inbound::Closed(flow) => {
                 if let Wire::Tcp(number) = flow.transport {
-                    self.lost(number);
+                    self.lost(number, flow.peer.ip());
                 }
                 for inbox in &self.inboxes {
                     let _ = inbox.arrive(Inbound::Closed(*flow));

@@ -3,7 +3,7 @@
 
 use super::listen::Inbound;
 use crate::core::event::Event;
-use crate::core::id::WatchId;
+use crate::core::id::{PersonId, WatchId};
 use crate::hub::{Answer, ReplySink};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,8 @@ pub(super) struct Batch {
     pub(super) answers: Vec<(u64, Answer)>,
     /// Deliveries and what else is no presence, in order.
     pub(super) events: VecDeque<Event>,
+    /// People who registered over a new connection.
+    pub(super) back: Vec<PersonId>,
     /// The newest event per watch, in the order the watches came up.
     pub(super) presence: Vec<Event>,
 }
@@ -87,6 +89,12 @@ impl Inbox {
         Ok(())
     }
 
+    /// Somebody is there again: what could not be told may be told now.
+    pub(super) fn back(&self, person: PersonId) {
+        self.lock().batch.back.push(person);
+        self.wake.notify_one();
+    }
+
     /// Takes all there is.
     pub(super) fn take(&self) -> Batch {
         let mut inner = self.lock();
@@ -108,6 +116,7 @@ impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.net.is_empty()
             && self.answers.is_empty()
+            && self.back.is_empty()
             && self.events.is_empty()
             && self.presence.is_empty()
     }

@@ -26,7 +26,7 @@ impl Front {
             Event::Presence { handle, .. } | Event::WatchRestored { handle, .. } => {
                 self.inbox_of(watch_call_id(handle))
             }
-            Event::PointEnded { point, .. } => return self.forget_point(point),
+            Event::PointEnded { person, point } => return self.forget_point(*person, point),
             // Nothing is held for a binding until its client comes back.
             Event::PointRestored { .. } | Event::Cancel { .. } | Event::InboxPresence { .. } => {
                 return;

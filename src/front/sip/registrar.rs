@@ -24,6 +24,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Seconds between keep-alives that are asked for (`decisions.md` 12).
+const KEEP_ALIVE: u32 = 25;
+
 /// A REGISTER under way.
 pub(super) struct Registering {
     req: Req,
@@ -150,7 +153,14 @@ impl Shard {
             }
             lines.push(contact_line(point, &binding, now));
         }
+        let alive = keeps_alive(&done.req);
         self.respond(now, &done.req, 200, |r| {
+            let r = if alive {
+                r.header(HeaderId::Require, "outbound")
+                    .header(HeaderId::FlowTimer, KEEP_ALIVE)
+            } else {
+                r
+            };
             lines
                 .iter()
                 .fold(r, |r, line| r.header(HeaderId::Contact, line))
@@ -180,6 +190,21 @@ impl Shard {
             self.front.sockets.pace(&wire);
         }
     }
+}
+
+/// Whether the client offers to keep its connection alive by CRLFs (RFC 5626 4.2.1, 6). Over UDP
+/// it would do so by STUN, which we don't speak.
+fn keeps_alive(req: &Req) -> bool {
+    let outbound = |tag: &str| tag.eq_ignore_ascii_case("outbound");
+    req.flow.transport.is_reliable()
+        && req.message.tokens(HeaderId::Supported).any(outbound)
+        && req.message.values(HeaderId::Via).count() == 1
+        && req
+            .message
+            .contact()
+            .ok()
+            .flatten()
+            .is_some_and(|contact| contact.instance().is_some() && contact.reg_id().is_some())
 }
 
 /// User-Agent as text, cut to what is worth keeping.
@@ -250,10 +275,10 @@ fn contact_line(point: &PointInfo, binding: &Binding, now: Millis) -> String {
 }
 
 impl Front {
-    /// A binding that was there before the restart, or has ended.
-    pub(super) fn forget_point(&self, point: &PointInfo) {
+    /// A binding has ended.
+    pub(super) fn forget_point(&self, person: PersonId, point: &PointInfo) {
         if let Some(binding) = Binding::restore(&point.handle) {
-            self.unbind(point.id, &binding.contact, &binding.way);
+            self.unbind(person, point.id, &binding.contact, &binding.way);
         }
     }
 }

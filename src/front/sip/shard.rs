@@ -8,6 +8,7 @@ use super::publish::Publishing;
 use super::registrar::Registering;
 use super::subscribe::{Served, Subscribing};
 use crate::core::address::Address;
+use crate::core::command::Change;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PersonId, PointId, WatchId};
 use crate::hub::{Answer, ReplyTo};
@@ -60,6 +61,8 @@ pub(super) struct Shard {
     pub(super) served: HashMap<WatchId, Served>,
     /// Subscriptions by Call-ID and our tag.
     pub(super) dialogs: HashMap<Box<str>, Vec<WatchId>>,
+    /// What watchers could not be told because they were not connected, the newest each.
+    pub(super) missed: HashMap<WatchId, (Address, Change)>,
     inbox: Arc<Inbox>,
     next: u64,
 }
@@ -77,6 +80,7 @@ impl Shard {
             started: HashMap::new(),
             served: HashMap::new(),
             dialogs: HashMap::new(),
+            missed: HashMap::new(),
             inbox,
             next: 0,
         }
@@ -113,6 +117,9 @@ impl Shard {
         // Answers first: what they answer may be the cause of the events behind them.
         for (token, answer) in batch.answers {
             self.answered(now, token, answer);
+        }
+        for person in batch.back {
+            self.make_good(now, person);
         }
         for event in batch.events.into_iter().chain(batch.presence) {
             self.event(now, event);

@@ -204,6 +204,7 @@ impl Shard {
     }
 
     fn forget(&mut self, watch: WatchId) {
+        self.missed.remove(&watch);
         let Some(served) = self.served.remove(&watch) else {
             return;
         };
@@ -271,10 +272,18 @@ impl Shard {
         let Some(served) = self.served.get(&watch) else {
             return;
         };
-        let dialog = served.notifier.dialog();
-        let Some(flow) = self.front.way(&served.way, &dialog.target) else {
-            return self.gone(watch);
+        let Some(flow) = self.flow_of(served) else {
+            // Its client may come back over another connection before the lease ends.
+            match change {
+                Change::Presence(_) => {
+                    self.missed.insert(watch, (of.clone(), change));
+                }
+                Change::Ended(..) => self.forget(watch),
+                Change::Properties(_) => {}
+            }
+            return;
         };
+        self.missed.remove(&watch);
         let (via, branch) = self.stamp(flow, watch);
         let stamp = Stamp {
             via: &via,
@@ -294,6 +303,37 @@ impl Shard {
         };
         if let Some(notify) = notify {
             self.send_notify(now, watch, flow, &branch, notify);
+        }
+    }
+
+    fn flow_of(&self, served: &Served) -> Option<Flow> {
+        let target = &served.notifier.dialog().target;
+        self.front.way(&served.way, target).or_else(|| {
+            let person = served.caller.person?;
+            self.front.way_of(&served.way, person)
+        })
+    }
+
+    /// A client came back: tells it what it missed.
+    pub(super) fn make_good(&mut self, now: Millis, person: PersonId) {
+        let missed: Vec<WatchId> = self
+            .missed
+            .keys()
+            .copied()
+            .filter(|watch| {
+                let served = self.served.get(watch);
+                served.is_none_or(|served| served.caller.person == Some(person))
+            })
+            .collect();
+        for watch in missed {
+            let Some((of, change)) = self.missed.remove(&watch) else {
+                continue;
+            };
+            let Some(served) = self.served.get(&watch) else {
+                continue;
+            };
+            let known = (served.person, &of, served.caller.address.clone());
+            self.presence(now, known, watch, &[], change);
         }
     }
 
@@ -345,8 +385,7 @@ impl Shard {
         let Some(served) = self.served.get(&watch) else {
             return;
         };
-        let target = &served.notifier.dialog().target;
-        let Some(flow) = self.front.way(&served.way, target) else {
+        let Some(flow) = self.flow_of(served) else {
             return self.gone(watch);
         };
         let (via, branch) = self.stamp(flow, watch);

@@ -233,6 +233,10 @@ impl Stage {
             let actor: Box<dyn Actor> = match stack.as_str() {
                 "rvp" => Box::new(RvpActor::new(user, self.server.rvp, Encoding::Characters)?),
                 "msmsgs" => Box::new(RvpActor::new(user, self.server.rvp, Encoding::Octets)?),
+                "octets" => {
+                    let encoding = Encoding::OctetsUnnamed;
+                    Box::new(RvpActor::new(user, self.server.rvp, encoding)?)
+                }
                 "sip" => Box::new(SipActor::udp(user, self.server.sip_udp)?),
                 "tcp" => Box::new(SipActor::tcp(user, self.server.sip_tcp)?),
                 other => return Err(format!("no such stack: {other}")),

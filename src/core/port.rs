@@ -179,6 +179,8 @@ pub enum Write {
     /// Presence changed and watchers are about to be told: if we die in between, they are told
     /// after the restart.
     PutChange(PersonId, Time),
+    /// The server stops in good order: every watcher was told.
+    ForgetChanges,
     /// Insert or replace an account with its aliases.
     PutAccount(Account),
     /// Remove an account and everything of that person.

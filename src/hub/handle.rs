@@ -305,6 +305,12 @@ impl Hub {
                 let _ = ended.await;
             }
         }
+        if shared.attached.get().is_some()
+            && let Ok(done) = self.write(vec![Write::ForgetChanges])
+            && !matches!(done.await, Ok(Ok(())))
+        {
+            tracing::warn!("the end was not noted: some watchers will be told again");
+        }
         let tasks = {
             let mut ready = self.ready();
             ready.writer = None;

@@ -143,6 +143,11 @@ impl State {
             }
             Write::PutAccess(person, list) => self.of(person).access = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),
+            Write::ForgetChanges => {
+                for records in self.people.values_mut() {
+                    records.changed = None;
+                }
+            }
             Write::PutKept(record) => {
                 let all = &mut self.of(record.person).kept;
                 put(all, record, |a, b| a.message.id.cmp(&b.message.id));

@@ -17,6 +17,8 @@ pub(super) enum Step {
     PutAccount(Account),
     /// Remove an account and everything of that person.
     DeleteAccount(PersonId),
+    /// Empty the table of changes.
+    ForgetChanges,
 }
 
 /// Changes of one table; no key occurs twice.
@@ -64,6 +66,10 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
             Write::DeleteAccount(person) => {
                 flush(&mut rows, &mut steps)?;
                 steps.push(Step::DeleteAccount(person));
+            }
+            Write::ForgetChanges => {
+                flush(&mut rows, &mut steps)?;
+                steps.push(Step::ForgetChanges);
             }
             other => note(&mut rows, other),
         }

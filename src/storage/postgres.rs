@@ -2,7 +2,7 @@
 //! with one array per column, so that it costs few round trips.
 
 use super::entity::table::{Kind, Table, Value, wide};
-use super::entity::{OF_PERSON, account, collect};
+use super::entity::{OF_PERSON, account, change, collect};
 use super::migrate;
 use super::plan::{Step, TOUCHED, plan};
 use super::sql::{self, Whose};
@@ -156,6 +156,10 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
                 }
             }
             Ok(())
+        }
+        Step::ForgetChanges => {
+            let done = sqlx::query(change::FORGET).execute(&mut *connection).await;
+            done.map(|_| ()).map_err(|e| backend(&e))
         }
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {

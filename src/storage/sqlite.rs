@@ -2,7 +2,7 @@
 //! `synchronous=FULL` (what was acknowledged survives a power cut), readers apart.
 
 use super::entity::table::{Table, Value, wide};
-use super::entity::{OF_PERSON, account, collect};
+use super::entity::{OF_PERSON, account, change, collect};
 use super::migrate;
 use super::plan::{Step, plan};
 use super::sql::{self, Whose};
@@ -179,6 +179,10 @@ async fn apply(connection: &mut SqliteConnection, step: Step) -> Result<(), Stor
                 chunks(connection, change.touch, |n| sql::touch_values(table, n)).await?;
             }
             Ok(())
+        }
+        Step::ForgetChanges => {
+            let done = sqlx::query(change::FORGET).execute(&mut *connection).await;
+            done.map(|_| ()).map_err(|e| backend(&e))
         }
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {

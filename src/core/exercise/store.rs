@@ -36,7 +36,7 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
             records.kept.push(record);
         }
         Write::DeleteKept(_, id) => records.kept.retain(|k| k.message.id != id),
-        Write::PutAccount(_) => {}
+        Write::PutAccount(_) | Write::ForgetChanges => {}
         Write::DeleteAccount(_) => *records = PersonRecords::default(),
     }
 }

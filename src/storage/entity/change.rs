@@ -11,6 +11,9 @@ pub(in crate::storage) const TABLE: Table = Table {
     key: 1,
 };
 
+/// Every watcher was told.
+pub(in crate::storage) const FORGET: &str = "DELETE FROM presence_change";
+
 /// The change as a row.
 pub(in crate::storage) fn values(person: PersonId, at: Time) -> Vec<Value> {
     vec![wide(person.0), Value::Int(time(at))]

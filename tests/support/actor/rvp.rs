@@ -15,6 +15,8 @@ pub enum Encoding {
     Characters,
     /// As the octets of UTF-8, each a character: Microsoft's clients.
     Octets,
+    /// The same from a client that does not say what it is.
+    OctetsUnnamed,
 }
 
 /// See the module.
@@ -84,8 +86,12 @@ impl RvpActor {
             let credentials = self.digest.value(method, &uri);
             let credentials =
                 credentials.map_or_else(String::new, |v| format!("Authorization: {v}\r\n"));
+            let agent = match self.encoding {
+                Encoding::Octets => "User-Agent: msmsgs/4.7.0.2009\r\n",
+                Encoding::Characters | Encoding::OctetsUnnamed => "",
+            };
             let text = format!(
-                "{method} {uri} HTTP/1.1\r\nHost: {HOST}\r\nRVP-Notifications-Version: 0.2\r\n\
+                "{method} {uri} HTTP/1.1\r\nHost: {HOST}\r\n{agent}RVP-Notifications-Version: 0.2\r\n\
                  RVP-From-Principal: http://{HOST}/instmsg/aliases/{}\r\n{credentials}{headers}\
                  Content-Length: {}\r\n\r\n{body}",
                 self.claimed,
@@ -173,7 +179,9 @@ impl RvpActor {
         };
         let mime = match self.encoding {
             Encoding::Characters => mime.to_owned(),
-            Encoding::Octets => mime.bytes().map(char::from).collect(),
+            Encoding::Octets | Encoding::OctetsUnnamed => {
+                cesu_8(mime).into_iter().map(char::from).collect()
+            }
         };
         let body = format!(
             "<?xml version=\"1.0\"?><r:notification xmlns:d=\"DAV:\" \
@@ -396,12 +404,12 @@ fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
     }
     let text = match encoding {
         Encoding::Characters => text.to_owned(),
-        Encoding::Octets => {
+        Encoding::Octets | Encoding::OctetsUnnamed => {
             let octets: Option<Vec<u8>> = text
                 .chars()
                 .map(|c| u8::try_from(u32::from(c)).ok())
                 .collect();
-            let decoded = octets.and_then(|octets| String::from_utf8(octets).ok());
+            let decoded = octets.and_then(|octets| from_cesu_8(&octets));
             decoded.unwrap_or_else(|| format!("not octets: {text}"))
         }
     };
@@ -415,4 +423,42 @@ fn state_of(body: &str) -> Option<String> {
     let state = between(body, "<r:state>", "</r:state>")?;
     let name = between(state, "<r:", "/>")?;
     Some(unescape(name).trim().to_owned())
+}
+
+/// UTF-8 of UTF-16's units: what octet-form clients send (`rvp.md` 8.13).
+fn cesu_8(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for unit in text.encode_utf16() {
+        let [high, low] = unit.to_be_bytes();
+        match unit {
+            0..0x80 => octets.push(low),
+            0x80..0x800 => octets.extend([0xc0 | (unit >> 6) as u8, 0x80 | (low & 0x3f)]),
+            _ => octets.extend([
+                0xe0 | high >> 4,
+                0x80 | ((unit >> 6) & 0x3f) as u8,
+                0x80 | (low & 0x3f),
+            ]),
+        }
+    }
+    octets
+}
+
+/// The same back; four-octet forms are what such clients can't read.
+fn from_cesu_8(octets: &[u8]) -> Option<String> {
+    let mut units = Vec::new();
+    let mut rest = octets;
+    while let [first, tail @ ..] = rest {
+        let (unit, used) = match (first, tail) {
+            (0..0x80, _) => (u16::from(*first), 0),
+            (0xc2..0xe0, [a, ..]) => ((u16::from(first & 0x1f) << 6) | u16::from(a & 0x3f), 1),
+            (0xe0..0xf0, [a, b, ..]) => {
+                let high = (u16::from(first & 0x0f) << 12) | (u16::from(a & 0x3f) << 6);
+                (high | u16::from(b & 0x3f), 2)
+            }
+            _ => return None,
+        };
+        units.push(unit);
+        rest = &tail[used..];
+    }
+    String::from_utf16(&units).ok()
 }

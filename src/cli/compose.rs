@@ -70,8 +70,16 @@ pub(super) fn gate(config: &Config) -> GateSettings {
 }
 
 pub(super) fn hub(config: &Config) -> hub::Settings {
+    let welcome = config.domains.iter().flat_map(|(ours, domain)| {
+        let theirs = domain.foreign.iter();
+        theirs.map(move |theirs| (ours.clone(), theirs.clone()))
+    });
+    let rules = crate::core::effect::Rules {
+        welcome: welcome.collect(),
+        ..rules(&config.limits)
+    };
     hub::Settings {
-        rules: rules(&config.limits),
+        rules,
         mailbox: config.limits.shard_queue,
         trace_messages: config.limits.trace_messages,
         ..hub::Settings::default()

@@ -1,7 +1,9 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
+use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
+use crate::core::address::normal_domain;
 
 words! {
     /// Which devices of a person get a message.
@@ -50,6 +52,11 @@ pub struct Domain {
     pub realm: Option<String>,
     /// Tell a blocked sender that it is blocked.
     pub visible_block: Option<bool>,
+    /// Foreign domains whose people may see presence and send, unless an access list says
+    /// otherwise (`decisions.md` 15); `*` = all.
+    pub foreign: Vec<String>,
+    /// What this server is to the domain on RVP.
+    pub role: Option<Role>,
 }
 
 impl Domain {
@@ -79,6 +86,21 @@ impl Domain {
             consent: r.option("consent"),
             realm,
             visible_block,
+            foreign: foreign(r),
+            role: r.option("role"),
         }
     }
+}
+
+fn foreign(r: &mut Reader<'_, '_>) -> Vec<String> {
+    let names: Vec<String> = r.option("foreign").unwrap_or_default();
+    let mut domains = Vec::new();
+    for name in names {
+        match normal_domain(&name) {
+            Ok(domain) => domains.push(domain),
+            Err(_) if name == "*" => domains.push(name),
+            Err(error) => r.refuse("foreign", format!("{name:?}: {error}")),
+        }
+    }
+    domains
 }

@@ -8,6 +8,7 @@ mod auth;
 mod domain;
 mod limits;
 mod log;
+mod peers;
 mod reader;
 mod rvp;
 mod server;
@@ -23,6 +24,7 @@ pub use auth::{Auth, Keep};
 pub use domain::{Archive, Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};
+pub use peers::{Homed, Peer, Peers, Role};
 pub use reader::{Fault, Origin, Setting};
 pub use rvp::{Mismatch, Rvp, Scheme, TextEncoding};
 pub use server::Server;
@@ -167,6 +169,12 @@ impl Config {
         own.unwrap_or(false)
     }
 
+    /// What this server is to a domain on RVP.
+    pub fn role(&self, domain: &str) -> Role {
+        let own = self.domains.get(domain).and_then(|d| d.role);
+        own.unwrap_or(self.rvp.peers.role)
+    }
+
     /// Where a running server listens for the CLI (`decisions.md` 9).
     pub fn control_socket(&self) -> PathBuf {
         self.server.data_dir.join("control.sock")
@@ -190,10 +198,12 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
     let server = section(source, root, "server", Server::read);
     let first = server.domains.first().cloned().unwrap_or_default();
     let domains = read_domains(source, root, &server);
+    let mut rvp = section(source, root, "rvp", |r| {
+        Rvp::read(r, &first, &server.domains)
+    });
+    rvp.peers.known = read_peers(source, root);
     Config {
-        rvp: section(source, root, "rvp", |r| {
-            Rvp::read(r, &first, &server.domains)
-        }),
+        rvp,
         sip: section(source, root, "sip", Sip::read),
         tls: section(source, root, "tls", Tls::read),
         admin: section(source, root, "admin", Admin::read),
@@ -272,6 +282,27 @@ fn read_domains<'a>(
     found
 }
 
+/// `[rvp.peers."NAME"]`.
+fn read_peers<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Vec<Peer> {
+    let rvp = root.get("rvp").and_then(|v| v.get_ref().as_table());
+    let tables = rvp.and_then(|rvp| rvp.get("peers"));
+    let tables = tables.and_then(|v| v.get_ref().as_table());
+    let mut found = Vec::new();
+    for (key, value) in tables.into_iter().flatten() {
+        let name: &str = key.get_ref();
+        let section = format!("rvp.peers.{}", value::quoted(name));
+        let DeValue::Table(table) = value.get_ref() else {
+            let place = source.place(key.span().start);
+            source.fault(place, format!("[{section}] must be a section"));
+            continue;
+        };
+        let prefix = named_prefix("RVP_PEERS", name);
+        let read = |r: &mut Reader<'_, '_>| Peer::read(r, name);
+        found.push(with_reader(source, section, prefix, Some(table), read));
+    }
+    found
+}
+
 fn read_domain<'a>(source: &mut Source<'a>, name: &str, table: Option<&DeTable<'a>>) -> Domain {
     let section = format!("domain.{}", value::quoted(name));
     with_reader(source, section, domain_prefix(name), table, Domain::read)
@@ -279,7 +310,11 @@ fn read_domain<'a>(source: &mut Source<'a>, name: &str, table: Option<&DeTable<'
 
 /// `TRISTACK_DOMAIN_EXAMPLE_COM`.
 fn domain_prefix(domain: &str) -> String {
-    let name: String = domain
+    named_prefix("DOMAIN", domain)
+}
+
+fn named_prefix(section: &str, name: &str) -> String {
+    let name: String = name
         .chars()
         .map(|c| {
             if c.is_ascii_alphanumeric() {
@@ -289,7 +324,7 @@ fn domain_prefix(domain: &str) -> String {
             }
         })
         .collect();
-    format!("{PREFIX}_DOMAIN_{name}")
+    format!("{PREFIX}_{section}_{name}")
 }
 
 fn ours(environment: BTreeMap<String, String>) -> BTreeMap<String, String> {

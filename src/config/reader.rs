@@ -177,6 +177,11 @@ impl<'s, 'a> Reader<'s, 'a> {
             .fault(place, format!("{} `{key}`: {}", self.section, what.into()));
     }
 
+    /// The key is a table of sections that somebody else reads.
+    pub(super) fn elsewhere(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Replaces what `check` shows for the key read last (secrets, derived values).
     pub(super) fn show(&mut self, value: String) {
         if let Some(last) = self.source.settings.last_mut() {

@@ -1,5 +1,6 @@
 //! `[rvp]`
 
+use super::peers::Peers;
 use super::reader::Reader;
 use super::value::{Names, Network, Value as _, words};
 use crate::core::address::normal_domain;
@@ -69,6 +70,8 @@ pub struct Rvp {
     pub callback_mismatch: Mismatch,
     /// NetBIOS name (upper case) to domain, for `DOMAIN\user`.
     pub netbios: BTreeMap<String, String>,
+    /// Other servers.
+    pub peers: Peers,
 }
 
 impl Rvp {
@@ -102,6 +105,7 @@ impl Rvp {
             callback_networks: r.get("callback_networks", Vec::new()),
             callback_mismatch: r.get("callback_mismatch", Mismatch::SendOnly),
             netbios: names(r, "netbios", domains, str::to_uppercase),
+            peers: Peers::read(r, domains),
         }
     }
 

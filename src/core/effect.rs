@@ -193,8 +193,11 @@ pub struct Rules {
     pub system_local: Arc<str>,
     /// Rights without an entry of the list, for authenticated people of this server.
     pub local: Rights,
-    /// The same for foreign people vouched for by their server.
+    /// The same for foreign people vouched for by their server, whose domain is welcome.
     pub foreign: Rights,
+    /// Pairs of a domain of ours and a foreign one that is welcome there (`*` = any). No pair, no
+    /// rights (`decisions.md` 15).
+    pub welcome: Arc<[(String, String)]>,
     /// The same for unproved names.
     pub anonymous: Rights,
 }
@@ -235,20 +238,28 @@ impl Default for Rules {
                 .with(Right::Presence)
                 .with(Right::SendTo)
                 .with(Right::ReceiveFrom),
-            foreign: Rights::default(),
+            foreign: Rights::default().with(Right::Presence).with(Right::SendTo),
+            welcome: Arc::new([]),
             anonymous: Rights::default(),
         }
     }
 }
 
 impl Rules {
-    /// Rights of a caller about whom the access list says nothing (`decisions.md` 15).
-    pub fn rights_of(&self, caller: &Caller) -> Rights {
+    /// Rights of a caller about whom the access list of somebody of the domain `home` says nothing
+    /// (`decisions.md` 15).
+    pub fn rights_of(&self, caller: &Caller, home: &str) -> Rights {
         match (caller.scheme, caller.person) {
             (Scheme::Internal, _) => Rights::ALL,
             (Scheme::Assertion, _) => self.anonymous,
             (_, Some(_)) => self.local,
-            (_, None) => self.foreign,
+            (_, None) if self.welcomes(home, caller.address.domain()) => self.foreign,
+            (_, None) => Rights::default(),
         }
+    }
+
+    fn welcomes(&self, home: &str, domain: &str) -> bool {
+        let mut pairs = self.welcome.iter();
+        pairs.any(|(ours, theirs)| ours == home && (theirs == "*" || theirs == domain))
     }
 }

@@ -274,7 +274,7 @@ impl User {
             return Verdict::Granted;
         }
         let list = self.access.as_deref().unwrap_or_default();
-        let default = rules.rights_of(caller);
+        let default = rules.rights_of(caller, self.account.address.domain());
         verdict(list, default, &caller.address, caller.scheme, right)
     }
 

@@ -2,9 +2,9 @@
 
 use crate::core::address::Address;
 use crate::core::id::PersonId;
-use crate::core::port::Account;
+use crate::core::port::{Account, Secret};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Where an address leads.
 #[derive(Clone, Debug)]
@@ -17,18 +17,46 @@ pub enum Resolution {
     Foreign,
 }
 
+/// What somebody wants of a person who may be at another server.
+#[derive(Clone, Copy, Debug)]
+pub enum Want<'a> {
+    /// To send.
+    Send,
+    /// To watch, as this address.
+    Watch(&'a Address),
+}
+
+/// Who knows the way to people at other servers. People there have a stand-in here: an owner of
+/// points, publications and watches like any other, whose one point is the other server.
+pub trait Elsewhere: Send + Sync + std::fmt::Debug {
+    /// Somebody here, authenticated, wants to reach an address (`account`, if it has one here).
+    /// Makes sure that the stand-in is ready; `None` if no way leads there or the person is held
+    /// here. Never waits.
+    fn reach(
+        &self,
+        address: &Address,
+        account: Option<Arc<Account>>,
+        want: Want<'_>,
+    ) -> Option<Arc<Account>>;
+    /// Whether a way leads to that address.
+    fn leads_to(&self, address: &Address) -> bool;
+}
+
 /// All accounts by address and by person. Reads take a lock for one map look-up, never across an
 /// await.
 #[derive(Debug)]
 pub struct Directory {
     domains: Vec<String>,
     tables: RwLock<Tables>,
+    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
 }
 
 #[derive(Debug, Default)]
 struct Tables {
     by_address: HashMap<Address, PersonId>,
     by_person: HashMap<PersonId, Arc<Account>>,
+    /// Stand-ins: not found by `resolve`, so that nobody signs in as one.
+    guests: HashMap<Address, Arc<Account>>,
 }
 
 impl Directory {
@@ -37,6 +65,7 @@ impl Directory {
         let directory = Self {
             domains,
             tables: RwLock::default(),
+            elsewhere: OnceLock::new(),
         };
         for account in accounts {
             directory.put(account);
@@ -74,10 +103,89 @@ impl Directory {
         tables.by_person.get(&person).cloned()
     }
 
+    /// Says who knows the way to other servers. Once, before the hub opens.
+    pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
+        if self.elsewhere.set(elsewhere).is_err() {
+            tracing::error!("ways to other servers were set twice");
+        }
+    }
+
+    /// Where the address leads for somebody who wants something of it: a stand-in counts as
+    /// local. Only for targets, and only after the asker is authenticated.
+    pub fn reach(&self, address: &Address, want: Want<'_>) -> Resolution {
+        let found = self.resolve(address);
+        let Some(elsewhere) = self.elsewhere.get() else {
+            return found;
+        };
+        let account = match &found {
+            Resolution::Local(account) => Some(Arc::clone(account)),
+            Resolution::UnknownUser | Resolution::Foreign => None,
+        };
+        elsewhere
+            .reach(address, account, want)
+            .map_or(found, Resolution::Local)
+    }
+
+    /// The stand-in of somebody at another server; made if there is none and room for one.
+    pub fn guest(&self, address: &Address) -> Option<Arc<Account>> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = tables.guests.get(address) {
+            return Some(Arc::clone(guest));
+        }
+        let person = guest_id(address);
+        // An address made to collide with somebody gets no stand-in.
+        if tables.guests.len() >= GUESTS || tables.by_person.contains_key(&person) {
+            return None;
+        }
+        let guest = Arc::new(Account {
+            person,
+            address: address.clone(),
+            aliases: Vec::new(),
+            display_name: String::new(),
+            email: String::new(),
+            secret: Secret::default(),
+            suspended: true,
+        });
+        tables.guests.insert(address.clone(), Arc::clone(&guest));
+        tables.by_person.insert(person, Arc::clone(&guest));
+        Some(guest)
+    }
+
+    /// All stand-ins.
+    pub fn guests(&self) -> Vec<Arc<Account>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let mut guests: Vec<_> = tables.guests.values().cloned().collect();
+        guests.sort_by(|a, b| a.address.cmp(&b.address));
+        guests
+    }
+
+    /// Forgets a stand-in that nobody needs any more.
+    pub fn forget_guest(&self, address: &Address) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = tables.guests.remove(address) {
+            tables.by_person.remove(&guest.person);
+        }
+    }
+
+    /// The stand-in again whose state was stored, if a way still leads there.
+    pub(super) fn restore_guest(&self, person: PersonId, addresses: &[&Address]) {
+        let found = addresses
+            .iter()
+            .find(|address| guest_id(address) == person)
+            .filter(|address| self.elsewhere.get().is_some_and(|e| e.leads_to(address)));
+        if let Some(address) = found
+            && self.account(person).is_none()
+        {
+            let _ = self.guest(address);
+        }
+    }
+
     /// All accounts, sorted by address.
     pub fn all(&self) -> Vec<Arc<Account>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = tables.by_person.values().cloned().collect();
+        let people = tables.by_person.values();
+        let own = people.filter(|account| !tables.guests.contains_key(&account.address));
+        let mut all: Vec<_> = own.cloned().collect();
         all.sort_by(|a, b| a.address.cmp(&b.address));
         all
     }
@@ -101,6 +209,20 @@ impl Directory {
     }
 }
 
+/// Stand-ins at once.
+const GUESTS: usize = 20_000;
+
+/// The identity of a stand-in follows from its address alone, so that it is the same after a
+/// restart (FNV-1a, 128 bits, which must never change).
+fn guest_id(address: &Address) -> PersonId {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let parts = ["guest:", address.local(), "@", address.domain()];
+    for octet in parts.iter().flat_map(|part| part.bytes()) {
+        hash = (hash ^ u128::from(octet)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+    }
+    PersonId(hash)
+}
+
 impl Tables {
     fn forget(&mut self, person: PersonId) {
         if let Some(old) = self.by_person.remove(&person) {
@@ -108,5 +230,46 @@ impl Tables {
                 self.by_address.remove(address);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_is_reached_and_never_signs_in() {
+        #[derive(Debug)]
+        struct Anywhere(Arc<Directory>);
+        impl Elsewhere for Anywhere {
+            fn reach(
+                &self,
+                address: &Address,
+                account: Option<Arc<Account>>,
+                _: Want<'_>,
+            ) -> Option<Arc<Account>> {
+                account.or_else(|| self.0.guest(address))
+            }
+            fn leads_to(&self, _: &Address) -> bool {
+                true
+            }
+        }
+        let directory = Arc::new(Directory::new(vec!["example.com".to_owned()], Vec::new()));
+        let carol = Address::parse("carol@b.example").expect("address");
+        let want = Want::Send;
+        assert!(matches!(directory.reach(&carol, want), Resolution::Foreign));
+        directory.set_elsewhere(Arc::new(Anywhere(Arc::clone(&directory))));
+        let Resolution::Local(guest) = directory.reach(&carol, want) else {
+            panic!("not reached");
+        };
+        assert!(matches!(directory.resolve(&carol), Resolution::Foreign));
+        assert!(directory.account(guest.person).is_some());
+        assert!(guest.suspended && directory.all().is_empty());
+        directory.forget_guest(&carol);
+        assert!(directory.account(guest.person).is_none());
+        directory.restore_guest(guest.person, &[&carol]);
+        assert_eq!(directory.guests().len(), 1);
+        directory.restore_guest(PersonId(1), &[&carol]);
+        assert!(directory.account(PersonId(1)).is_none());
     }
 }

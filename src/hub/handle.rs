@@ -158,6 +158,10 @@ impl Hub {
         let mut parts: Vec<Vec<(PersonId, PersonRecords)>> = Vec::new();
         parts.resize_with(shared.mailboxes.len(), Vec::new);
         for (person, records) in people {
+            if self.directory().account(person).is_none() {
+                let watched: Vec<&Address> = records.watches.iter().map(|w| &w.of).collect();
+                self.directory().restore_guest(person, &watched);
+            }
             if let Some(part) = parts.get_mut(shared.shard_of(person)) {
                 part.push((person, records));
             }
@@ -218,6 +222,23 @@ impl Hub {
             reply,
         };
         self.0.shared.post(to, envelope);
+    }
+
+    /// Sends a command of this server's own ahead of what the answer's reader sends next: it takes
+    /// the way that messages take from shard to shard, so that one submitted later finds it done.
+    pub fn arrange(&self, to: PersonId, command: Command) {
+        let Some(account) = self.directory().account(to) else {
+            return;
+        };
+        if self.0.shared.closing.load(Ordering::Acquire) {
+            return;
+        }
+        let envelope = Envelope {
+            caller: super::internal(&account),
+            command,
+            reply: ReplyTo::Nobody,
+        };
+        self.0.shared.pass_admitted(to, envelope);
     }
 
     /// Checkpoints of messages.

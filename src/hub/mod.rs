@@ -21,7 +21,7 @@ mod writer;
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use directory::{Directory, Resolution};
+pub use directory::{Directory, Elsewhere, Resolution, Want};
 pub use handle::Hub;
 pub use settings::Settings;
 pub use stats::{Counter, Stats};

@@ -276,6 +276,7 @@ fn decision_15_foreign_and_unproved_senders_are_refused_openly() {
 fn a_foreign_message_gets_its_id_and_conversation_here() {
     let mut world = World::new(1);
     world.rules.foreign = Rights::ALL;
+    world.rules.welcome = Arc::new([("example.com".to_owned(), "*".to_owned())]);
     signed_in(&mut world, 0, LETTERS, "a");
     let mut foreign = message(1, 0, PHONES, text("hello"));
     foreign.from_person = None;

@@ -23,7 +23,7 @@ pub(super) struct Texting {
 
 impl Shard {
     pub(super) fn message(&mut self, now: Millis, req: Req, known: Known, target: &Named) {
-        let (to, account) = match self.target(target) {
+        let (to, account) = match self.target(target, crate::hub::Want::Send) {
             Ok(found) => found,
             Err(error) => return self.fail(now, &req, &error, About::Person),
         };

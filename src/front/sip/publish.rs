@@ -42,7 +42,7 @@ impl Shard {
             return self.respond(now, &req, 489, |r| r.header(HeaderId::AllowEvents, EVENTS));
         }
         let caller = known.granted.caller.clone();
-        let (address, account) = match self.target(target) {
+        let (address, account) = match self.target(target, crate::hub::Want::Send) {
             Ok(found) => found,
             Err(error) => return self.fail(now, &req, &error, About::Publication),
         };

@@ -130,7 +130,7 @@ impl Shard {
             Some(Method::Message) => self.message(now, req, known, &target),
             Some(Method::Publish) => self.publish(now, req, &known, &target),
             Some(Method::Subscribe) => self.subscribe(now, req, &known, &target),
-            _ => match self.target(&target) {
+            _ => match self.target(&target, crate::hub::Want::Send) {
                 Ok(_) => self.options(now, &req),
                 Err(error) => self.fail(now, &req, &error, About::Person),
             },
@@ -212,12 +212,13 @@ impl Shard {
     pub(super) fn target(
         &self,
         named: &Named,
+        want: crate::hub::Want<'_>,
     ) -> Result<(Address, std::sync::Arc<crate::core::port::Account>), Error> {
         use crate::hub::Resolution;
         let Named::Person(address) = named else {
             return Err(Error::UnknownUser);
         };
-        match self.front.hub.directory().resolve(address) {
+        match self.front.hub.directory().reach(address, want) {
             Resolution::Local(account) => Ok((address.clone(), account)),
             Resolution::UnknownUser => Err(Error::UnknownUser),
             Resolution::Foreign => Err(Error::UnknownDomain),

@@ -64,7 +64,7 @@ impl Shard {
         if in_dialog {
             return self.within(now, req, &caller, lease);
         }
-        let (_, account) = match self.target(target) {
+        let (_, account) = match self.target(target, crate::hub::Want::Watch(&caller.address)) {
             Ok(found) => found,
             Err(error) => return self.fail(now, &req, &error, About::Subscription),
         };

@@ -74,7 +74,7 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
         let theirs = domain.foreign.iter();
         theirs.map(move |theirs| (ours.clone(), theirs.clone()))
     });
-    let rules = crate::core::effect::Rules {
+    let rules = Rules {
         welcome: welcome.collect(),
         ..rules(&config.limits)
     };

@@ -47,6 +47,14 @@ impl Wire {
         Arc::from(text.into_bytes())
     }
 
+    /// Only the address to dial, for where nothing else is needed.
+    pub(super) fn endpoint_of(handle: &[u8]) -> Option<SocketAddr> {
+        let rest = handle.strip_prefix(VERSION.as_bytes())?;
+        let rest = rest.strip_prefix(b"\n")?;
+        let end = memchr::memchr(b'\n', rest)?;
+        std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+    }
+
     /// Reads it again.
     pub(super) fn read(handle: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(handle).ok()?;
@@ -85,6 +93,7 @@ mod tests {
                 spoken: "im.example.com".into(),
                 agent: "msmsgs/4.7 (x)".into(),
             };
+            assert_eq!(Wire::endpoint_of(&wire.handle()), endpoint);
             assert_eq!(Wire::read(&wire.handle()), Some(wire));
         }
         let odd = Wire {
@@ -104,6 +113,7 @@ mod tests {
             b"\xff",
         ] {
             assert_eq!(Wire::read(handle), None);
+            assert_eq!(Wire::endpoint_of(handle), None);
         }
     }
 }

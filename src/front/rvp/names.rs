@@ -1,6 +1,6 @@
 //! Node URLs and addresses: `http://im.example.com/instmsg/aliases/alice` is `alice@example.com`.
 
-use crate::core::address::{Address, normal_domain};
+use crate::core::address::{Address, normal_domain, normal_local};
 use rvp::{Authority, CallBack, Host, NodeUrl, Principal};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -101,7 +101,9 @@ impl Names {
             .ok_or(NotOurs::Host)?;
         let alias = node.alias().ok_or(NotOurs::Node)?;
         // `alias` is decoded already; a `%` in it must not be decoded again.
-        Address::new(&alias.replace('%', "%25"), domain).map_err(|_| NotOurs::Node)
+        let local = normal_local(&alias.replace('%', "%25")).map_err(|_| NotOurs::Node)?;
+        // The domain is one of ours, normalised already; folding it again costs more than all else.
+        Address::from_normal(&format!("{local}@{domain}")).map_err(|_| NotOurs::Node)
     }
 
     /// The person whom a claim names; a server names nobody.

@@ -47,7 +47,7 @@ impl Outbound for Outbox {
                 message,
                 redelivered,
             } => {
-                let wire = Wire::read(&point.handle);
+                let endpoint = Wire::endpoint_of(&point.handle);
                 let work = Work::Message {
                     message,
                     redelivered,
@@ -57,7 +57,7 @@ impl Outbound for Outbox {
                     point: Some(point),
                     work,
                 };
-                match wire.and_then(|wire| wire.endpoint) {
+                match endpoint {
                     Some(endpoint) => self.dialler.push(endpoint, job),
                     None => self.postman.outcome(&job, Outcome::Unreached),
                 }
@@ -70,8 +70,7 @@ impl Outbound for Outbox {
                 watch,
                 change,
             } => {
-                let Some(endpoint) = Wire::read(&point.handle).and_then(|wire| wire.endpoint)
-                else {
+                let Some(endpoint) = Wire::endpoint_of(&point.handle) else {
                     return;
                 };
                 let work = Work::Change {
@@ -98,7 +97,7 @@ impl Outbound for Outbox {
             } => self.direct(person, of, watcher, (watch, handle), change),
             Event::Cancel { point, message } => self.dialler.cancel(point, message),
             Event::PointEnded { person, point } => {
-                if let Some(endpoint) = Wire::read(&point.handle).and_then(|wire| wire.endpoint) {
+                if let Some(endpoint) = Wire::endpoint_of(&point.handle) {
                     self.dialler.point_ended(person, endpoint, point.id);
                 }
             }
@@ -117,7 +116,7 @@ impl Outbox {
         watch: (crate::core::id::WatchId, crate::core::id::Handle),
         change: crate::core::command::Change,
     ) {
-        let Some(endpoint) = Wire::read(&watch.1).and_then(|wire| wire.endpoint) else {
+        let Some(endpoint) = Wire::endpoint_of(&watch.1) else {
             return;
         };
         let Resolution::Local(account) = self.hub.directory().resolve(&watcher) else {

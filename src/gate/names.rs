@@ -22,6 +22,8 @@ pub(super) fn address(
         return Address::new(local, known.map_or(domain, String::as_str)).ok();
     }
     match user.rsplit_once('@') {
+        // COMPAT(sipsak 0.9.8): cuts an address behind the `@`.
+        Some((local, "")) => Address::new(local, domain).ok(),
         Some((local, domain)) => Address::new(local, domain).ok(),
         None => Address::new(user, domain).ok(),
     }

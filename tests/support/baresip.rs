@@ -44,13 +44,16 @@ impl Baresip {
         ] {
             std::fs::write(folder.join(file), text).expect("a configuration");
         }
-        let mut child = Command::new("baresip")
+        // Line by line: it would hold its output back from a pipe.
+        let mut child = Command::new("stdbuf")
+            .args(["-oL", "baresip"])
             .arg("-f")
             .arg(&folder)
-            .arg("-v")
+            // Its own trace of SIP shows texts that its user interface would.
+            .args(["-v", "-s"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("baresip runs");
         let stdout = child.stdout.take().expect("its output");
@@ -58,6 +61,14 @@ impl Baresip {
         let told = tell.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = told.send(line);
+            }
+        });
+        // Texts are printed there.
+        let stderr = child.stderr.take().expect("its messages");
+        let told = tell.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let _ = told.send(line);
             }
         });

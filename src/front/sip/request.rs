@@ -266,7 +266,18 @@ fn check(
         stack: SIP,
         domain,
         claimed,
-        offer: Offer::Both,
+        offer: offer(message),
         now: Time(now),
     })
+}
+
+/// What this client may be offered.
+fn offer(message: &RawMessage) -> Offer {
+    // COMPAT(baresip 1.0): one challenge with an algorithm that it does not know makes it give up,
+    // wherever it stands; RFC 8760 2.1 only expects that clients skip it.
+    let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
+    if agent.starts_with("baresip v0.") || agent.starts_with("baresip v1.") {
+        return Offer::Md5;
+    }
+    Offer::Both
 }

@@ -400,6 +400,7 @@ mod tests {
             email: String::new(),
             secret,
             suspended: false,
+            node: None,
         }
     }
 

@@ -4,6 +4,7 @@ use super::peers::Peers;
 use super::reader::Reader;
 use super::value::{Names, Network, Value as _, words};
 use crate::core::address::normal_domain;
+use crate::core::node::is_pattern;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -72,6 +73,11 @@ pub struct Rvp {
     pub netbios: BTreeMap<String, String>,
     /// Other servers.
     pub peers: Peers,
+    /// Paths that come to be by their first use: `/shipments/*`; `*` is one segment, `**` at the
+    /// end any number.
+    pub node_patterns: Vec<String>,
+    /// Nodes that one person may own by such use.
+    pub nodes_per_owner: usize,
 }
 
 impl Rvp {
@@ -91,6 +97,12 @@ impl Rvp {
         if tls_auth.is_empty() {
             r.refuse("tls_auth", "at least one scheme is needed");
         }
+        let node_patterns: Vec<String> = r.get("node_patterns", Vec::new());
+        if let Some(bad) = node_patterns.iter().find(|text| !is_pattern(text)) {
+            let what =
+                "is no pattern of paths; write lower case, a fixed first part, as /shipments/*";
+            r.refuse("node_patterns", format!("{bad:?} {what}"));
+        }
         Self {
             listen,
             tls_listen: r.get("tls_listen", Vec::new()),
@@ -106,6 +118,8 @@ impl Rvp {
             callback_mismatch: r.get("callback_mismatch", Mismatch::SendOnly),
             netbios: names(r, "netbios", domains, str::to_uppercase),
             peers: Peers::read(r, domains),
+            node_patterns,
+            nodes_per_owner: r.get("nodes_per_owner", 100),
         }
     }
 

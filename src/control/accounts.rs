@@ -265,6 +265,7 @@ fn fresh(address: Address) -> Result<Account, String> {
         email: String::new(),
         secret: Secret::default(),
         suspended: false,
+        node: None,
     })
 }
 

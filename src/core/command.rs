@@ -6,6 +6,7 @@ use crate::core::id::{
     ConversationId, Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
 use crate::core::message::Message;
+use crate::core::node::Holder;
 use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;
 use std::net::IpAddr;
@@ -476,6 +477,8 @@ pub struct PointInfo {
     pub client: Arc<str>,
     /// How it is doing.
     pub condition: Condition,
+    /// Who subscribed, at a node; `None` = the owner of the inbox himself.
+    pub holder: Option<Holder>,
     /// Wire state.
     pub handle: Handle,
     /// When it last did something.

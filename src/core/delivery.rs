@@ -2,13 +2,16 @@
 //! (`decisions.md` 16-19).
 
 use crate::core::access::{Right, Verdict};
-use crate::core::command::{Caller, Command, Fate, Reply, Sent, Submit};
+use crate::core::command::{
+    Caller, Command, Condition, Fate, PointInfo, Reach, Reply, Sent, Submit,
+};
 use crate::core::conversation::Peer;
 use crate::core::effect::{Forward, ReplyTag};
 use crate::core::error::{Error, Unreachable};
 use crate::core::event::Event;
 use crate::core::id::{ConversationId, MessageId, PointId};
 use crate::core::message::{Ack, Content, Message};
+use crate::core::node::INSIDE;
 use crate::core::routing::{Attempt, Route, Try};
 use crate::core::time::Time;
 use crate::core::trace::Step;
@@ -123,6 +126,7 @@ impl User {
         let ephemeral = message.content.ephemeral();
         match self.verdict(fx.rules(), caller, Right::SendTo) {
             Verdict::Granted => {}
+            Verdict::Blocked if self.is_node() => return Err(Error::Denied("send-to")),
             // Exactly what the sender would get if nobody were there.
             Verdict::Blocked if ephemeral => return Ok(Some(Fate::Dropped)),
             Verdict::Blocked => return Err(Error::NotReachable(Unreachable::Blocked)),
@@ -168,7 +172,7 @@ impl User {
         let mut fate = Fate::Dropped;
         for attempt in attempts {
             if let Some((point, true)) = self.point_for(attempt.stack, &attempt.inbox) {
-                self.emit_attempt(fx, message, point, false);
+                self.emit_attempt(fx, message, (point, &attempt.inbox), false);
                 fate = Fate::Delivered;
             }
         }
@@ -217,7 +221,8 @@ impl User {
                 attempt.point = point;
                 if live {
                     attempt.state = Try::Open;
-                    self.emit_attempt(fx, &delivery.message, point, delivery.redelivered);
+                    let inbox = (point, &attempt.inbox);
+                    self.emit_attempt(fx, &delivery.message, inbox, delivery.redelivered);
                 }
             }
         }
@@ -227,20 +232,22 @@ impl User {
         &self,
         fx: &mut Fx<'_, '_>,
         message: &Arc<Message>,
-        point: PointId,
+        (point, inbox): (PointId, &Arc<str>),
         redelivered: bool,
     ) {
-        let Some(point) = self.point(point) else {
-            return;
+        let point = match self.point(point) {
+            Some(point) => point.info(),
+            None if self.is_node() => member_info(point, inbox, fx.now()),
+            None => return,
         };
         if redelivered {
-            fx.trace(message.id, Step::Redelivered(point.record.id));
+            fx.trace(message.id, Step::Redelivered(point.id));
         }
         fx.emit(
-            point.record.stack,
+            point.stack,
             Event::Deliver {
                 person: self.person(),
-                point: point.info(),
+                point,
                 message: Arc::clone(message),
                 redelivered,
             },
@@ -260,6 +267,25 @@ impl Delivery {
             _ => None,
         };
         retry.chain(answer).chain([self.until]).min()
+    }
+}
+
+/// What stands for the inbox of a member of a distribution list.
+fn member_info(id: PointId, inbox: &Arc<str>, now: Time) -> PointInfo {
+    PointInfo {
+        id,
+        stack: INSIDE,
+        key: None,
+        inbox: Arc::clone(inbox),
+        expires: now,
+        reach: Reach::Full,
+        preference: 0,
+        source: None,
+        client: "".into(),
+        condition: Condition::Live,
+        holder: None,
+        handle: Arc::from([]),
+        active: now,
     }
 }
 

@@ -141,6 +141,8 @@ impl fmt::Display for Why {
 pub struct Rules {
     /// Points per person.
     pub points: usize,
+    /// Subscriptions at one node; each subscriber has at most `points` of them.
+    pub subscribers: usize,
     /// Publications per person.
     pub publications: usize,
     /// Watches on one person.
@@ -207,6 +209,7 @@ impl Default for Rules {
         use crate::core::access::Right;
         Self {
             points: 32,
+            subscribers: 1000,
             publications: 32,
             watches: 1000,
             access_entries: 1000,

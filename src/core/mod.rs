@@ -23,6 +23,7 @@ pub mod fidelity;
 mod fold;
 pub mod id;
 pub mod message;
+pub mod node;
 pub mod outcomes;
 mod points;
 pub mod port;

@@ -1,6 +1,7 @@
 //! Points: sign-ins, their leases, their connections and how far they are trusted
 //! (`decisions.md` 12, 14, 22).
 
+use crate::core::access::{Right, Scheme};
 use crate::core::command::{
     Caller, Condition, Lineage, PointChange, PointInfo, PointSpec, Register, Reply, Tether,
     TetherChange,
@@ -9,6 +10,7 @@ use crate::core::effect::{Notice, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
 use crate::core::id::{PointId, Stack};
+use crate::core::node::Holder;
 use crate::core::port::{PointRecord, Write};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
@@ -57,6 +59,7 @@ impl Point {
             preference: spec.preference,
             source: spec.source,
             client: spec.client.clone(),
+            holder: self.record.holder.clone(),
             condition: match self.link {
                 _ if self.doubted.is_some() => Condition::Doubted,
                 Link::Live => Condition::Live,
@@ -110,7 +113,7 @@ impl User {
         caller: &Caller,
         register: Register,
     ) -> Result<Reply, Error> {
-        self.must_own(caller)?;
+        let holder = self.may_register(fx.rules(), caller, &register)?;
         let excess = self.check_register(fx.rules(), &register)?;
         self.displace(fx, excess, &register);
         let Register {
@@ -123,7 +126,9 @@ impl User {
                 PointChange::Put(spec) if spec.lease.is_zero() => {
                     self.remove_key(fx, stack, spec.key.as_deref());
                 }
-                PointChange::Put(spec) => self.put_point(fx, stack, lineage.clone(), *spec),
+                PointChange::Put(spec) => {
+                    self.put_point(fx, (stack, holder.clone()), lineage.clone(), *spec);
+                }
                 PointChange::Remove { key } => self.remove_key(fx, stack, Some(&key)),
                 PointChange::RemoveId(id) => self.end_point(fx, id, Why::Asked),
                 PointChange::RemoveAll => {
@@ -133,8 +138,53 @@ impl User {
                 }
             }
         }
-        let points = self.points.iter().filter(|p| p.record.stack == stack);
+        let shown = |p: &&Point| p.record.stack == stack && self.holds(caller, p);
+        let points = self.points.iter().filter(shown);
         Ok(Reply::Points(points.map(Point::info).collect()))
+    }
+
+    /// Who may change points: a person's are his alone; at a node, everybody who may receive from
+    /// it subscribes for himself. Returns whose the new points are.
+    fn may_register(
+        &self,
+        rules: &Rules,
+        caller: &Caller,
+        register: &Register,
+    ) -> Result<Option<Holder>, Error> {
+        if !self.is_node() || caller.scheme == Scheme::Internal {
+            return self.must_own(caller).map(|()| None);
+        }
+        let held = self.points.iter().filter(|p| self.is_holder(caller, p));
+        let mut held = held.count();
+        for change in &register.changes {
+            match change {
+                PointChange::Put(_) => {
+                    self.must(rules, caller, Right::ReceiveFrom)?;
+                    held += 1;
+                    if held > rules.points {
+                        return Err(Error::LimitReached(Limit::Points));
+                    }
+                }
+                PointChange::RemoveId(id) => {
+                    let point = self.point(*id).ok_or(Error::StaleId)?;
+                    if !self.holds(caller, point) {
+                        return Err(Error::StaleId);
+                    }
+                }
+                PointChange::Remove { .. } | PointChange::RemoveAll => self.must_own(caller)?,
+            }
+        }
+        Ok(Some(Holder::of(caller)))
+    }
+
+    fn is_holder(&self, caller: &Caller, point: &Point) -> bool {
+        let holder = point.record.holder.as_ref();
+        holder.is_some_and(|holder| holder.is(caller))
+    }
+
+    /// Whether the point is the caller's: his own, at whatever owner, or the owner's.
+    fn holds(&self, caller: &Caller, point: &Point) -> bool {
+        self.owns(caller) || self.is_holder(caller, point)
     }
 
     /// Checks every change against what the earlier ones leave; returns by how many points the
@@ -184,7 +234,12 @@ impl User {
                 }
             }
         }
-        let excess = (others + after.len()).saturating_sub(rules.points);
+        let most = if self.is_node() {
+            rules.subscribers
+        } else {
+            rules.points
+        };
+        let excess = (others + after.len()).saturating_sub(most);
         let evictable = self.evictable(register).count();
         if excess > evictable {
             return Err(Error::LimitReached(Limit::Points));
@@ -246,7 +301,7 @@ impl User {
     fn put_point(
         &mut self,
         fx: &mut Fx<'_, '_>,
-        stack: Stack,
+        (stack, holder): (Stack, Option<Holder>),
         lineage: Option<Lineage>,
         mut spec: PointSpec,
     ) {
@@ -278,6 +333,7 @@ impl User {
                         id,
                         stack,
                         spec,
+                        holder,
                         lineage,
                         since: now,
                         expires,
@@ -308,7 +364,8 @@ impl User {
         id: PointId,
         lease: Duration,
     ) -> Result<Reply, Error> {
-        if !self.owns(caller) || self.point(id).is_none() {
+        let known = self.point(id);
+        if !known.is_some_and(|point| self.holds(caller, point)) {
             return Err(Error::StaleId);
         }
         if lease.is_zero() {

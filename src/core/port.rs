@@ -8,13 +8,15 @@ use crate::core::address::Address;
 use crate::core::command::{Lineage, PointSpec, PropertyName, PropertyValue, Via};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use crate::core::message::Message;
+use crate::core::node::{Holder, Node};
 use crate::core::presence::Presence;
 use crate::core::time::Time;
+use bytes::Bytes;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An account: a person who may sign in.
+/// An account: a person who may sign in, or a node.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Account {
     /// Identity.
@@ -31,6 +33,8 @@ pub struct Account {
     pub secret: Secret,
     /// No sign-in at all.
     pub suspended: bool,
+    /// Set for what is no person but a node; its canonical address is [`Address::of_path`].
+    pub node: Option<Node>,
 }
 
 /// Opaque, sealed credential bytes. Debug never shows them.
@@ -54,6 +58,8 @@ pub struct PointRecord {
     pub stack: Stack,
     /// As it was registered; `lease` is the granted duration.
     pub spec: PointSpec,
+    /// Who subscribed, at a node; `None` = the owner of the inbox himself.
+    pub holder: Option<Holder>,
     /// Last writer, for the order guard.
     pub lineage: Option<Lineage>,
     /// When it signed in first.
@@ -129,6 +135,42 @@ pub struct KeptRecord {
     pub delivered: Vec<PointId>,
 }
 
+/// Where an operator wants a node's notifications sent to, whatever address that leads to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetRecord {
+    /// The node (or person) whose notifications they are.
+    pub person: PersonId,
+    /// Its id, of the numbers of points.
+    pub id: u32,
+    /// `http://` URL with path and query, as the operator wrote it.
+    pub url: String,
+    /// What notifications are signed with; empty = not signed.
+    pub secret: Secret,
+    /// When it was added.
+    pub added: Time,
+}
+
+/// A notification that waits for a target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BacklogRecord {
+    /// The node.
+    pub person: PersonId,
+    /// The target.
+    pub target: u32,
+    /// Order within the target.
+    pub sequence: u64,
+    /// When it came.
+    pub added: Time,
+    /// The message.
+    pub message: MessageId,
+    /// Logical URL of the sender.
+    pub from: String,
+    /// Servers it has passed.
+    pub hops: u8,
+    /// The body, complete.
+    pub content: Bytes,
+}
+
 /// Everything stored about one person, apart from the account.
 #[derive(Clone, Debug, Default)]
 pub struct PersonRecords {
@@ -181,6 +223,14 @@ pub enum Write {
     PutChange(PersonId, Time),
     /// The server stops in good order: every watcher was told.
     ForgetChanges,
+    /// Insert or replace a target.
+    PutTarget(TargetRecord),
+    /// Remove a target; what waits for it is removed row by row.
+    DeleteTarget(PersonId, u32),
+    /// Insert or replace a notification that waits for a target.
+    PutBacklog(BacklogRecord),
+    /// The notification (person, target, sequence) is done with.
+    DeleteBacklog(PersonId, u32, u64),
     /// Insert or replace an account with its aliases.
     PutAccount(Account),
     /// Remove an account and everything of that person.
@@ -228,6 +278,10 @@ pub trait Store: Send + Sync + 'static {
     fn live(
         &self,
     ) -> impl Future<Output = Result<Vec<(PersonId, PersonRecords)>, StoreError>> + Send;
+    /// All targets, by person and id.
+    fn targets(&self) -> impl Future<Output = Result<Vec<TargetRecord>, StoreError>> + Send;
+    /// What waits for targets, by person, target and sequence.
+    fn backlog(&self) -> impl Future<Output = Result<Vec<BacklogRecord>, StoreError>> + Send;
     /// Reserves a block of `count` numbers, durably; returns the first. Numbers start at 1001.
     fn reserve(&self, count: u32) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }

@@ -1,10 +1,12 @@
 //! Routing: which points of a person a message is tried on (`decisions.md` 14, 22, 28).
 
-use crate::core::command::{Outcome, Reach, Refusal};
+use crate::core::access::{Right, Verdict};
+use crate::core::command::{self, Caller, Outcome, Reach, Refusal};
 use crate::core::error::{Error, Unreachable};
 use crate::core::id::{PointId, Stack};
 use crate::core::message::{Fidelity, Message};
-use crate::core::points::Link;
+use crate::core::node::{INSIDE, member_point};
+use crate::core::points::{Link, Point};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
 use std::sync::Arc;
@@ -57,10 +59,14 @@ pub(super) enum Route {
 impl User {
     /// One attempt per inbox of every device, on its newest point.
     pub(super) fn route(&self, fx: &Fx<'_, '_>, message: &Message) -> Route {
-        let mut attempts = Vec::new();
+        let mut attempts = self.members(message);
         let (mut doubted, mut send_only, mut unshown, mut refused) = (false, false, false, false);
         for point in self.inboxes() {
             let stack = point.record.stack;
+            // Who lost the right after subscribing gets nothing more.
+            if !self.may_receive(fx, point) {
+                continue;
+            }
             if point.record.spec.reach == Reach::SendOnly {
                 send_only = true;
                 continue;
@@ -95,8 +101,42 @@ impl User {
         }
     }
 
+    /// One attempt per member of a distribution list, except for who wrote the message.
+    fn members(&self, message: &Message) -> Vec<Attempt> {
+        let Some(node) = &self.account().node else {
+            return Vec::new();
+        };
+        let others = node.members.iter().filter(|who| **who != message.from);
+        others
+            .map(|member| Attempt {
+                stack: INSIDE,
+                inbox: member.to_string().into(),
+                point: member_point(member),
+                state: Try::Waiting,
+            })
+            .collect()
+    }
+
+    fn may_receive(&self, fx: &Fx<'_, '_>, point: &Point) -> bool {
+        let Some(holder) = &point.record.holder else {
+            return true;
+        };
+        let caller = Caller {
+            address: holder.address.clone(),
+            person: holder.person,
+            scheme: holder.scheme,
+            route: command::Route::Point(point.record.stack),
+        };
+        self.verdict(fx.rules(), &caller, Right::ReceiveFrom) == Verdict::Granted
+    }
+
     /// The newest point of an inbox that can be delivered to, and whether it can be right now.
     pub(super) fn point_for(&self, stack: Stack, inbox: &str) -> Option<(PointId, bool)> {
+        if stack == INSIDE {
+            let node = self.account().node.as_ref()?;
+            let member = node.members.iter().find(|who| who.to_string() == inbox)?;
+            return Some((member_point(member), true));
+        }
         let newest = self
             .points
             .iter()

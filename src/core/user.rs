@@ -255,10 +255,17 @@ impl User {
         Ok(Reply::Done)
     }
 
-    /// Whether the caller is the owner or this server itself.
+    /// Whether the caller is the owner or this server itself. A node's owner is another person.
     pub(super) fn owns(&self, caller: &Caller) -> bool {
+        let owner = self.account.node.as_ref().and_then(|node| node.owner);
         caller.scheme == crate::core::access::Scheme::Internal
             || caller.person == Some(self.account.person)
+            || (owner.is_some() && caller.person == owner)
+    }
+
+    /// Whether this is no person: what is forbidden here is said openly (`decisions.md` 16).
+    pub(super) fn is_node(&self) -> bool {
+        self.account.node.is_some()
     }
 
     pub(super) fn must_own(&self, caller: &Caller) -> Result<(), Error> {

@@ -230,8 +230,8 @@ impl User {
     fn may_see(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<bool, Error> {
         match self.verdict(fx.rules(), caller, Right::Presence) {
             Verdict::Granted => Ok(true),
-            Verdict::Blocked => Ok(false),
-            Verdict::Withheld => Err(Error::Denied("presence")),
+            Verdict::Blocked if !self.is_node() => Ok(false),
+            Verdict::Blocked | Verdict::Withheld => Err(Error::Denied("presence")),
         }
     }
 

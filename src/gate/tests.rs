@@ -28,6 +28,7 @@ impl Bench {
                 .seal(PersonId(person), &address(text), &[], &[], password)
                 .unwrap(),
             suspended,
+            node: None,
         };
         let accounts = vec![
             account(1, "alice@example.com", "secret", false),

@@ -57,6 +57,8 @@ struct Tables {
     by_person: HashMap<PersonId, Arc<Account>>,
     /// Stand-ins: not found by `resolve`, so that nobody signs in as one.
     guests: HashMap<Address, Arc<Account>>,
+    /// Nodes by owner.
+    owned: HashMap<PersonId, usize>,
 }
 
 impl Directory {
@@ -145,6 +147,7 @@ impl Directory {
             email: String::new(),
             secret: Secret::default(),
             suspended: true,
+            node: None,
         });
         tables.guests.insert(address.clone(), Arc::clone(&guest));
         tables.by_person.insert(person, Arc::clone(&guest));
@@ -190,12 +193,21 @@ impl Directory {
         all
     }
 
+    /// How many nodes that person owns.
+    pub fn owned_by(&self, person: PersonId) -> usize {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.owned.get(&person).copied().unwrap_or_default()
+    }
+
     /// Adds or replaces an account. Storage has accepted it before this is called.
     pub fn put(&self, account: Account) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.forget(account.person);
         for address in account.aliases.iter().chain([&account.address]) {
             tables.by_address.insert(address.clone(), account.person);
+        }
+        if let Some(owner) = owner(&account) {
+            *tables.owned.entry(owner).or_default() += 1;
         }
         tables.by_person.insert(account.person, Arc::new(account));
     }
@@ -229,8 +241,20 @@ impl Tables {
             for address in old.aliases.iter().chain([&old.address]) {
                 self.by_address.remove(address);
             }
+            if let Some(owner) = owner(&old)
+                && let Some(count) = self.owned.get_mut(&owner)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.owned.remove(&owner);
+                }
+            }
         }
     }
+}
+
+fn owner(account: &Account) -> Option<PersonId> {
+    account.node.as_ref().and_then(|node| node.owner)
 }
 
 #[cfg(test)]

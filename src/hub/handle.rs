@@ -1,6 +1,7 @@
 //! The handle that fronts, admin and cli hold.
 
 use super::admission::Hall;
+use super::inside::{self, Origin};
 use super::loader::{self, Load};
 use super::mailbox::{Inbox, Inside, Mailbox};
 use super::numbers::{Fresh, Pool};
@@ -9,15 +10,18 @@ use super::shared::{Attached, Shared};
 use super::writer::{self, From, Job};
 use super::{
     AdmissionHook, Answer, Clock, Directory, Envelope, ReplyTo, Resolution, Settings, Stats,
-    TraceLog,
+    TargetBoard, TraceLog,
 };
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command};
 use crate::core::error::Error;
 use crate::core::event::Outbound;
 use crate::core::fidelity::FidelityColumn;
-use crate::core::id::{PersonId, Stack};
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::id::{PersonId, PointId, Stack};
+use crate::core::message::Message;
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use crate::core::time::Time;
 use std::collections::HashMap;
 use std::future::Future;
@@ -43,6 +47,7 @@ struct Inner {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
     live: LiveReader,
+    targets: TargetReader,
     ready: Mutex<Ready>,
 }
 
@@ -66,6 +71,10 @@ fn forget_what_was_told(people: &mut [(PersonId, PersonRecords)]) {
 type Live = Result<Vec<(PersonId, PersonRecords)>, StoreError>;
 /// Reads live state; keeps the storage's type out of the handle's.
 type LiveReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Live> + Send>> + Send + Sync>;
+
+type Targets = Result<(Vec<TargetRecord>, Vec<BacklogRecord>), StoreError>;
+/// The same for targets and what waits for them.
+type TargetReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Targets> + Send>> + Send + Sync>;
 
 /// What waits for `open`, and what `stop` has to end.
 struct Ready {
@@ -101,6 +110,7 @@ impl Hub {
             clock,
             trace: TraceLog::new(settings.trace_messages),
             stats: Stats::default(),
+            board: TargetBoard::default(),
             settings,
             mailboxes,
             attached: OnceLock::new(),
@@ -113,6 +123,11 @@ impl Hub {
             tokio::spawn(loader::run(Arc::clone(&store), Arc::clone(&shared), loads)),
         ];
         let refill = tokio::spawn(Arc::clone(&pool).refill(Arc::clone(&store)));
+        let of_targets = Arc::clone(&store);
+        let targets: TargetReader = Box::new(move || {
+            let store = Arc::clone(&of_targets);
+            Box::pin(async move { Ok((store.targets().await?, store.backlog().await?)) })
+        });
         let live: LiveReader = Box::new(move || {
             let store = Arc::clone(&store);
             Box::pin(async move { store.live().await })
@@ -130,6 +145,7 @@ impl Hub {
             shared,
             pool,
             live,
+            targets,
             ready,
         })))
     }
@@ -301,6 +317,46 @@ impl Hub {
         self.directory().remove(person);
         self.account_changed(person);
         Ok(())
+    }
+
+    /// How registered targets are doing.
+    pub fn board(&self) -> &TargetBoard {
+        &self.0.shared.board
+    }
+
+    /// All targets and everything that waits for them, as stored.
+    pub async fn targets(&self) -> Result<(Vec<TargetRecord>, Vec<BacklogRecord>), StoreError> {
+        (self.0.targets)().await
+    }
+
+    /// Commits changes of targets and their backlog, which no shard owns. Other writes are the
+    /// core's alone.
+    pub async fn commit_targets(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let own = |write: &Write| {
+            matches!(
+                write,
+                Write::PutTarget(_)
+                    | Write::DeleteTarget(..)
+                    | Write::PutBacklog(_)
+                    | Write::DeleteBacklog(..)
+            )
+        };
+        if !writes.iter().all(own) {
+            return Err(StoreError::Backend("not a target's write".to_owned()));
+        }
+        let queued = self.write(writes)?;
+        queued.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Passes a copy of a message that a node delivers on to another person here; the outcome is
+    /// reported to the node as that of `point`.
+    pub fn pass_on(&self, node: PersonId, point: PointId, to: &Address, message: &Message) {
+        let origin = Origin {
+            node,
+            point,
+            message: message.id,
+        };
+        inside::pass_on(&self.0.shared, to, message, origin);
     }
 
     /// Finishes what is under way (at most 5 s), commits it, closes. Later commands are answered

@@ -4,9 +4,11 @@
 //! Outcomes of one person keep their order; another person's never wait for them.
 
 mod admission;
+mod board;
 mod clock;
 mod directory;
 mod handle;
+mod inside;
 mod loader;
 mod mailbox;
 mod numbers;
@@ -20,6 +22,7 @@ mod writer;
 
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
+pub use board::{TargetBoard, TargetState};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Elsewhere, Resolution, Want};
 pub use handle::Hub;

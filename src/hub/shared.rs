@@ -1,13 +1,15 @@
 //! What the handle, the shards and their helpers share.
 
 use super::admission::Hall;
+use super::inside;
 use super::mailbox::Mailbox;
-use super::{Clock, Directory, Envelope, Settings, Stats, TraceLog};
+use super::{Clock, Directory, Envelope, Settings, Stats, TargetBoard, TraceLog};
 use crate::core::command::{Command, Outcome};
 use crate::core::error::Error;
 use crate::core::event::{Event, Outbound};
 use crate::core::fidelity::FidelityTable;
 use crate::core::id::{PersonId, Stack};
+use crate::core::node::INSIDE;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +19,7 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) trace: TraceLog,
     pub(super) stats: Stats,
+    pub(super) board: TargetBoard,
     pub(super) settings: Settings,
     pub(super) mailboxes: Vec<Mailbox>,
     /// Set by `open`; before that nothing runs.
@@ -82,7 +85,10 @@ impl Shared {
     }
 
     /// Hands an event to the front of its stack.
-    pub(super) fn emit(&self, stack: Stack, event: Event) {
+    pub(super) fn emit(self: &Arc<Self>, stack: Stack, event: Event) {
+        if stack == INSIDE {
+            return inside::take(self, event);
+        }
         let fronts = self.attached.get().map(|all| all.fronts.as_slice());
         let front = fronts
             .unwrap_or_default()

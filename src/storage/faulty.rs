@@ -1,7 +1,9 @@
 //! Fault points for tests: a storage whose commits fail, halt or are written down on demand.
 
 use crate::core::id::PersonId;
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -133,6 +135,16 @@ impl<S: Store> Store for Faulty<S> {
     async fn live(&self) -> Result<Vec<(PersonId, PersonRecords)>, StoreError> {
         self.check()?;
         self.inner.live().await
+    }
+
+    async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
+        self.check()?;
+        self.inner.targets().await
+    }
+
+    async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
+        self.check()?;
+        self.inner.backlog().await
     }
 
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {

@@ -2,7 +2,9 @@
 
 use crate::core::address::Address;
 use crate::core::id::PersonId;
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +19,8 @@ struct State {
     accounts: BTreeMap<PersonId, Account>,
     addresses: BTreeMap<Address, PersonId>,
     people: BTreeMap<PersonId, PersonRecords>,
+    targets: BTreeMap<(PersonId, u32), TargetRecord>,
+    backlog: BTreeMap<(PersonId, u32, u64), BacklogRecord>,
     next: u32,
 }
 
@@ -33,6 +37,8 @@ impl Memory {
             accounts: BTreeMap::new(),
             addresses: BTreeMap::new(),
             people: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            backlog: BTreeMap::new(),
             next: super::FIRST_NUMBER,
         };
         Self {
@@ -94,6 +100,14 @@ impl Store for Memory {
         Ok(found.map(|(id, records)| (*id, records.clone())).collect())
     }
 
+    async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
+        Ok(self.lock().targets.values().cloned().collect())
+    }
+
+    async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
+        Ok(self.lock().backlog.values().cloned().collect())
+    }
+
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         let mut state = self.lock();
         let first = super::number(state.next.into(), count)?;
@@ -110,6 +124,8 @@ impl State {
                 self.accounts.remove(&person);
                 self.addresses.retain(|_, owner| *owner != person);
                 self.people.remove(&person);
+                self.targets.retain(|(owner, _), _| *owner != person);
+                self.backlog.retain(|(owner, ..), _| *owner != person);
             }
             Write::PutPoint(record) => {
                 let all = &mut self.of(record.person).points;
@@ -140,6 +156,19 @@ impl State {
             }
             Write::DeleteProperty(person, name) => {
                 self.of(person).properties.retain(|it| it.0 != name);
+            }
+            Write::PutTarget(record) => {
+                self.targets.insert((record.person, record.id), record);
+            }
+            Write::DeleteTarget(person, id) => {
+                self.targets.remove(&(person, id));
+            }
+            Write::PutBacklog(record) => {
+                let key = (record.person, record.target, record.sequence);
+                self.backlog.insert(key, record);
+            }
+            Write::DeleteBacklog(person, target, sequence) => {
+                self.backlog.remove(&(person, target, sequence));
             }
             Write::PutAccess(person, list) => self.of(person).access = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),

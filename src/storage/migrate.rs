@@ -23,11 +23,13 @@ macro_rules! migrations {
 pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     1 "0001_start.sql",
     2 "0002_presence_change.sql",
+    3 "0003_nodes.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     1 "0001_start.sql",
     2 "0002_presence_change.sql",
+    3 "0003_nodes.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

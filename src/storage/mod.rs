@@ -21,7 +21,9 @@ pub use sqlite::Sqlite;
 
 use crate::core::address::Address;
 use crate::core::id::PersonId;
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use std::path::Path;
 
 /// The first number that [`Store::reserve`] gives out.
@@ -92,6 +94,14 @@ impl Store for Database {
 
     async fn live(&self) -> Result<Vec<(PersonId, PersonRecords)>, StoreError> {
         delegate!(self, store => store.live())
+    }
+
+    async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
+        delegate!(self, store => store.targets())
+    }
+
+    async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
+        delegate!(self, store => store.backlog())
     }
 
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {

@@ -2,7 +2,7 @@
 //! batch is committed as a whole. Account changes keep their place, they may refuse the batch.
 
 use super::entity::table::{Kind, Table, Value, time, wide};
-use super::entity::{access, change, kept, point, property, publication, watch};
+use super::entity::{access, backlog, change, kept, point, property, publication, target, watch};
 use crate::core::command::PropertyName;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, StoreError, Write};
@@ -45,6 +45,8 @@ enum Key {
     Property(PersonId, PropertyName),
     Access(PersonId),
     Change(PersonId),
+    Target(PersonId, u32),
+    Backlog(PersonId, u32, u64),
 }
 
 enum Last {
@@ -95,6 +97,10 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
         Write::DeletePublication(person, id) => (Key::Publication(person, id.0), Last::Delete),
         Write::DeleteWatch(person, id) => (Key::Watch(person, id.0), Last::Delete),
         Write::DeleteKept(person, id) => (Key::Kept(person, id.0), Last::Delete),
+        Write::DeleteTarget(person, id) => (Key::Target(person, id), Last::Delete),
+        Write::DeleteBacklog(person, target, sequence) => {
+            (Key::Backlog(person, target, sequence), Last::Delete)
+        }
         Write::DeleteProperty(person, name) => (Key::Property(person, name), Last::Delete),
         put => {
             let key = match &put {
@@ -105,6 +111,10 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
+                Write::PutTarget(record) => Key::Target(record.person, record.id),
+                Write::PutBacklog(record) => {
+                    Key::Backlog(record.person, record.target, record.sequence)
+                }
                 // All others are handled above and in `plan`.
                 _ => return,
             };
@@ -159,6 +169,8 @@ fn row(write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
         Write::PutProperty(person, name, value) => property::values(*person, name, value),
         Write::PutAccess(person, list) => access::values(*person, list)?,
         Write::PutChange(person, at) => change::values(*person, *at),
+        Write::PutTarget(record) => target::values(record)?,
+        Write::PutBacklog(record) => backlog::values(record)?,
         _ => return Ok(None),
     }))
 }
@@ -173,6 +185,8 @@ impl Key {
             Self::Property(..) => &property::TABLE,
             Self::Access(_) => &access::TABLE,
             Self::Change(_) => &change::TABLE,
+            Self::Target(..) => &target::TABLE,
+            Self::Backlog(..) => &backlog::TABLE,
         }
     }
 
@@ -188,6 +202,12 @@ impl Key {
                 Value::Text(name.local.as_ref().to_owned()),
             ],
             Self::Access(person) | Self::Change(person) => vec![wide(person.0)],
+            Self::Target(person, id) => vec![wide(person.0), Value::Int(id.into())],
+            Self::Backlog(person, target, sequence) => vec![
+                wide(person.0),
+                Value::Int(target.into()),
+                Value::Int(backlog::number(sequence)),
+            ],
         }
     }
 }

@@ -2,12 +2,14 @@
 //! with one array per column, so that it costs few round trips.
 
 use super::entity::table::{Kind, Table, Value, wide};
-use super::entity::{OF_PERSON, account, change, collect};
+use super::entity::{OF_PERSON, account, backlog, change, collect, target};
 use super::migrate;
 use super::plan::{Step, TOUCHED, plan};
 use super::sql::{self, Whose};
 use crate::core::id::PersonId;
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Row, SqlStr};
 use std::collections::BTreeMap;
@@ -92,6 +94,16 @@ impl Store for Postgres {
         Ok(found.into_iter().collect())
     }
 
+    async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
+        let rows = self.rows(sql::select(&target::TABLE, Whose::Everybody), None);
+        rows.await?.iter().map(target::read).collect()
+    }
+
+    async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
+        let rows = self.rows(sql::select(&backlog::TABLE, Whose::Everybody), None);
+        rows.await?.iter().map(backlog::read).collect()
+    }
+
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         let row = sqlx::query("UPDATE number SET next = next + $1 RETURNING next - $1 AS first")
             .bind(i64::from(count))
@@ -163,7 +175,12 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
         }
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {
-            let own = [&account::ADDRESSES, &account::TABLE];
+            let own = [
+                &account::ADDRESSES,
+                &account::TABLE,
+                &target::TABLE,
+                &backlog::TABLE,
+            ];
             for table in OF_PERSON.into_iter().chain(own) {
                 delete_person(connection, table, person).await?;
             }
@@ -245,7 +262,7 @@ async fn execute(
 async fn put_account(connection: &mut PgConnection, account: &Account) -> Result<(), StoreError> {
     delete_person(connection, &account::ADDRESSES, account.person).await?;
     let kinds = account::TABLE.columns.iter().map(|(_, kind)| *kind);
-    if let Some(arrays) = columns(kinds, vec![account::values(account)]) {
+    if let Some(arrays) = columns(kinds, vec![account::values(account)?]) {
         execute(connection, sql::put_arrays(&account::TABLE), arrays).await?;
     }
     for (address, values) in account::addresses(account) {

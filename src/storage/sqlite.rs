@@ -2,12 +2,14 @@
 //! `synchronous=FULL` (what was acknowledged survives a power cut), readers apart.
 
 use super::entity::table::{Table, Value, wide};
-use super::entity::{OF_PERSON, account, change, collect};
+use super::entity::{OF_PERSON, account, backlog, change, collect, target};
 use super::migrate;
 use super::plan::{Step, plan};
 use super::sql::{self, Whose};
 use crate::core::id::PersonId;
-use crate::core::port::{Account, PersonRecords, Store, StoreError, Write};
+use crate::core::port::{
+    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -125,6 +127,16 @@ impl Store for Sqlite {
         Ok(found.into_iter().collect())
     }
 
+    async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
+        let rows = self.rows(sql::select(&target::TABLE, Whose::Everybody), None);
+        rows.await?.iter().map(target::read).collect()
+    }
+
+    async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
+        let rows = self.rows(sql::select(&backlog::TABLE, Whose::Everybody), None);
+        rows.await?.iter().map(backlog::read).collect()
+    }
+
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         let row = sqlx::query("UPDATE number SET next = next + $1 RETURNING next - $1 AS first")
             .bind(i64::from(count))
@@ -186,7 +198,12 @@ async fn apply(connection: &mut SqliteConnection, step: Step) -> Result<(), Stor
         }
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {
-            let own = [&account::ADDRESSES, &account::TABLE];
+            let own = [
+                &account::ADDRESSES,
+                &account::TABLE,
+                &target::TABLE,
+                &backlog::TABLE,
+            ];
             for table in OF_PERSON.into_iter().chain(own) {
                 delete_person(connection, table, person).await?;
             }
@@ -228,7 +245,7 @@ async fn put_account(
     account: &Account,
 ) -> Result<(), StoreError> {
     delete_person(connection, &account::ADDRESSES, account.person).await?;
-    let row = vec![account::values(account)];
+    let row = vec![account::values(account)?];
     chunks(connection, row, |n| sql::put_values(&account::TABLE, n)).await?;
     for (address, values) in account::addresses(account) {
         let mut query =

@@ -49,6 +49,7 @@ async fn people(store: &Memory) {
             email: String::new(),
             secret,
             suspended: false,
+            node: None,
         }));
     }
     store.commit(writes).await.unwrap();

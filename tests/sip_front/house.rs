@@ -62,6 +62,7 @@ impl House {
                 email: String::new(),
                 secret,
                 suspended: false,
+                node: None,
             }));
         }
         store.commit(writes).await.unwrap();

@@ -35,6 +35,7 @@ pub fn account(person: PersonId, at: &str, aliases: &[&str]) -> Account {
         email: "mail@example.com".to_owned(),
         secret: Secret(vec![0, 1, 2, 255]),
         suspended: false,
+        node: None,
     }
 }
 
@@ -57,6 +58,7 @@ pub fn point(person: PersonId, id: u32) -> PointRecord {
             machine: Some("laptop".into()),
             handle: vec![0, 255, 1].into(),
         },
+        holder: None,
         lineage: Some(Lineage {
             name: "call@id".into(),
             sequence: u32::MAX,

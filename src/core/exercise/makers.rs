@@ -47,6 +47,7 @@ pub fn account(at: usize) -> Account {
         email: String::new(),
         secret: Secret::default(),
         suspended: false,
+        node: None,
     }
 }
 

@@ -238,6 +238,7 @@ proptest! {
                         id: PointId(id),
                         stack,
                         spec: spec(stack, "x", HOUR),
+                        holder: None,
                         lineage: None,
                         since: Time(0),
                         expires: Time(u64::MAX),

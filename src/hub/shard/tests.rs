@@ -29,12 +29,14 @@ fn stage() -> Stage {
         email: String::new(),
         secret: Secret::default(),
         suspended: false,
+        node: None,
     };
     let shared = Arc::new(Shared {
         directory: Directory::new(vec!["example.com".to_owned()], vec![account]),
         clock: Arc::new(ManualClock::new(Time(1_000))),
         trace: TraceLog::new(10),
         stats: Stats::default(),
+        board: crate::hub::TargetBoard::default(),
         mailboxes: vec![Mailbox::new(4, 4).0],
         settings,
         attached: OnceLock::new(),

@@ -2,12 +2,14 @@
 
 pub(super) mod access;
 pub(super) mod account;
+pub(super) mod backlog;
 pub(super) mod change;
 pub(super) mod kept;
 pub(super) mod point;
 pub(super) mod property;
 pub(super) mod publication;
 pub(super) mod table;
+pub(super) mod target;
 pub(super) mod watch;
 mod words;
 

@@ -1,9 +1,12 @@
 //! Points: one sign-in on one stack.
 
 use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide};
-use super::words::{Word, as_word};
+use super::words::{Word, as_address, as_word};
+use crate::core::access::Scheme;
+use crate::core::address::Address;
 use crate::core::command::{Lineage, PointSpec, Reach, Tether};
-use crate::core::id::{PersonId, PointId};
+use crate::core::id::{BadId, PersonId, PointId};
+use crate::core::node::Holder;
 use crate::core::port::{PointRecord, StoreError};
 use crate::core::presence::State;
 use crate::core::time::Time;
@@ -47,6 +50,41 @@ struct Body {
     machine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     lineage: Option<(String, u32)>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    holder: Option<Held>,
+}
+
+/// Who subscribed, at a node.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    #[serde(with = "as_address")]
+    address: Address,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    person: Option<String>,
+    #[serde(with = "as_word")]
+    scheme: Scheme,
+}
+
+impl From<&Holder> for Held {
+    fn from(holder: &Holder) -> Self {
+        Self {
+            address: holder.address.clone(),
+            person: holder.person.map(|id| id.to_string()),
+            scheme: holder.scheme,
+        }
+    }
+}
+
+impl TryFrom<Held> for Holder {
+    type Error = BadId;
+
+    fn try_from(held: Held) -> Result<Self, BadId> {
+        Ok(Self {
+            address: held.address,
+            person: held.person.map(|id| id.parse()).transpose()?,
+            scheme: held.scheme,
+        })
+    }
 }
 
 /// The record as a row.
@@ -68,6 +106,7 @@ pub(in crate::storage) fn values(record: &PointRecord) -> Result<Vec<Value>, Sto
             .lineage
             .as_ref()
             .map(|lineage| (lineage.name.as_ref().to_owned(), lineage.sequence)),
+        holder: record.holder.as_ref().map(Held::from),
     };
     Ok(vec![
         wide(record.person.0),
@@ -93,6 +132,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<PointRecord, StoreEr
         None => None,
         Some(word) => Some(State::of(&word).ok_or_else(|| reader.broken("body", "unknown state"))?),
     };
+    let holder = body.holder.map(Holder::try_from).transpose();
     Ok(PointRecord {
         person: PersonId(reader.wide("person")?),
         id,
@@ -110,6 +150,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<PointRecord, StoreEr
             machine: body.machine.map(Into::into),
             handle: reader.blob("handle")?.into(),
         },
+        holder: holder.map_err(|reason| reader.broken("body", reason))?,
         lineage: body.lineage.map(|(name, sequence)| Lineage {
             name: name.into(),
             sequence,

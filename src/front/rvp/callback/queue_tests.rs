@@ -67,6 +67,7 @@ fn point(id: u32) -> PointInfo {
         preference: 0,
         source: None,
         client: "".into(),
+        holder: None,
         condition: Condition::Live,
         handle: Arc::from(&b""[..]),
         active: Time(0),

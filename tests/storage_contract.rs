@@ -15,8 +15,13 @@ use std::fmt::Debug;
 use std::future::Future;
 use support::records::{access, account, address, kept, point, property, publication, watch};
 use support::temporary::Temporary;
+use tristack::core::access::Scheme;
+use tristack::core::address::Address;
 use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, WatchId};
-use tristack::core::port::{PersonRecords, Store, StoreError, Write};
+use tristack::core::node::{Holder, Node};
+use tristack::core::port::{
+    BacklogRecord, PersonRecords, Secret, Store, StoreError, TargetRecord, Write,
+};
 use tristack::core::time::Time;
 use tristack::storage::{Faulty, Memory, Postgres, Sqlite, open};
 
@@ -321,6 +326,81 @@ async fn who_is_live(kind: &impl Kind) {
     kind.close(store).await;
 }
 
+async fn nodes_and_what_is_held_at_them(kind: &impl Kind) {
+    let store = kind.open().await;
+    let mut group = account(BOB, "x@example.com", &["rec@example.com"]);
+    group.address = Address::of_path("/groups/Rec", "example.com").unwrap();
+    group.node = Some(Node {
+        owner: Some(ALICE),
+        members: vec![address("m@example.com"), address("n@b.example")],
+    });
+    let mut bare = account(PersonId(7), "y@example.com", &[]);
+    bare.address = Address::of_path("/devices/1", "example.com").unwrap();
+    bare.node = Some(Node::default());
+    let mut held = point(BOB, 1);
+    held.holder = Some(Holder {
+        address: address("alice@example.com"),
+        person: Some(ALICE),
+        scheme: Scheme::Digest,
+    });
+    let batch = vec![
+        Write::PutAccount(group.clone()),
+        Write::PutAccount(bare.clone()),
+        Write::PutPoint(held.clone()),
+    ];
+    store.commit(batch).await.unwrap();
+    kind.close(store).await;
+    let store = kind.open().await;
+    same(&store.accounts().await.unwrap(), &vec![bare, group]);
+    same(&store.person(BOB).await.unwrap().points, &vec![held]);
+    kind.close(store).await;
+}
+
+async fn targets_and_what_waits_for_them(kind: &impl Kind) {
+    let store = kind.open().await;
+    let target = |person, id| TargetRecord {
+        person,
+        id,
+        url: "http://app.example:8080/hook?x=y".to_owned(),
+        secret: Secret(b"s3cret".to_vec()),
+        added: Time(5),
+    };
+    let waits = |person, target, sequence| BacklogRecord {
+        person,
+        target,
+        sequence,
+        added: Time(9),
+        message: MessageId(u128::MAX),
+        from: "http://im.example.com/instmsg/aliases/alice".to_owned(),
+        hops: 2,
+        content: bytes::Bytes::from_static(b"<x>\xc3\xa4</x>"),
+    };
+    let batch = vec![
+        Write::PutAccount(account(ALICE, "alice@example.com", &[])),
+        Write::PutAccount(account(BOB, "bob@example.com", &[])),
+        Write::PutTarget(target(ALICE, 1)),
+        Write::PutTarget(target(BOB, 2)),
+        Write::PutBacklog(waits(ALICE, 1, 2)),
+        Write::PutBacklog(waits(ALICE, 1, 10)),
+        Write::PutBacklog(waits(BOB, 2, 1)),
+        Write::DeleteBacklog(ALICE, 1, 2),
+    ];
+    store.commit(batch).await.unwrap();
+    kind.close(store).await;
+    let store = kind.open().await;
+    let targets = store.targets().await.unwrap();
+    same(&targets, &vec![target(ALICE, 1), target(BOB, 2)]);
+    let waiting = store.backlog().await.unwrap();
+    same(&waiting, &vec![waits(ALICE, 1, 10), waits(BOB, 2, 1)]);
+    // A target is nobody's live state.
+    assert!(store.live().await.unwrap().is_empty());
+    let batch = vec![Write::DeleteTarget(BOB, 2), Write::DeleteAccount(ALICE)];
+    store.commit(batch).await.unwrap();
+    assert!(store.targets().await.unwrap().is_empty());
+    same(&store.backlog().await.unwrap(), &vec![waits(BOB, 2, 1)]);
+    kind.close(store).await;
+}
+
 async fn numbers_are_never_given_twice(kind: &impl Kind) {
     let store = kind.open().await;
     assert_eq!(store.reserve(10_000).await.unwrap(), 1001);
@@ -407,6 +487,8 @@ macro_rules! contract_on {
 
 suites!(
     what_was_written_is_read,
+    nodes_and_what_is_held_at_them,
+    targets_and_what_waits_for_them,
     optional_fields_may_be_absent,
     deleting_is_exact,
     the_last_word_of_a_batch_counts,

@@ -76,6 +76,12 @@ pub(super) enum Command {
     /// Add, change and remove accounts; works while the server runs and while it does not
     #[command(subcommand)]
     User(UserCommand),
+    /// Nodes beyond people: groups, devices, shipments; with distribution lists
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// URLs that a node's notifications are sent to
+    #[command(subcommand)]
+    Target(TargetCommand),
     /// Who is signed in, where and how (asks the running server)
     #[command(after_help = "Examples:\n  tristack who\n  tristack who alice@example.com --json")]
     Who {
@@ -141,5 +147,82 @@ pub(super) enum UserCommand {
         /// The file
         #[arg(value_name = "FILE.csv")]
         file: PathBuf,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum NodeCommand {
+    /// Add a node; other protocols reach it at its last segment (rec-cycling@domain), if free
+    #[command(
+        after_help = "Example:\n  tristack node add /groups/rec-cycling --owner alice@example.com"
+    )]
+    Add {
+        /// /path, or /path@domain
+        path: String,
+        /// Who may do everything with it
+        #[arg(long, value_name = "ADDRESS")]
+        owner: Option<String>,
+    },
+    /// List all nodes
+    List,
+    /// Remove a node and everything kept of it
+    Remove {
+        /// /path, or /path@domain
+        path: String,
+    },
+    /// The node's distribution list: members get what is sent to it
+    #[command(
+        after_help = "Example:\n  tristack node members /groups/rec-cycling add bob@example.com"
+    )]
+    Members {
+        /// /path, or /path@domain
+        path: String,
+        #[command(subcommand)]
+        command: MemberCommand,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum MemberCommand {
+    /// Add a member
+    Add {
+        /// user@domain
+        address: String,
+    },
+    /// Remove a member
+    Remove {
+        /// user@domain
+        address: String,
+    },
+    /// List the members
+    List,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum TargetCommand {
+    /// Send what a node is notified of to a URL, as RVP NOTIFY
+    ///
+    /// With a secret, each request carries `Tristack-Signature: t=UNIX, v1=HEX`: the HMAC-SHA256
+    /// of `UNIX.BODY`. What the URL does not take is tried again, with growing pauses.
+    #[command(
+        after_help = "Example:\n  tristack target add /shipments/1z999 http://app.example:8080/hook --secret-file hook.secret"
+    )]
+    Add {
+        /// /path of a node, or user@domain
+        node: String,
+        /// http://HOST[:PORT][/PATH][?QUERY]
+        url: String,
+        /// Sign with the first line of this file
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List all targets and what waits for them
+    List,
+    /// Remove a target and what waits for it
+    Remove {
+        /// /path of a node, or user@domain
+        node: String,
+        /// Its URL or its id
+        url: String,
     },
 }

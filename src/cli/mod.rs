@@ -6,6 +6,7 @@ mod check;
 mod compose;
 mod demo;
 mod fronts;
+mod node;
 mod out;
 mod peer;
 mod serve;
@@ -100,6 +101,14 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             // Read before the runtime starts: standard input blocks.
             let job = user::prepare(command)?;
             block_on(user::run(config()?, job, out))
+        }
+        Command::Node(command) => {
+            let job = node::prepare_node(command);
+            block_on(node::run(config()?, job, out))
+        }
+        Command::Target(command) => {
+            let job = node::prepare_target(command)?;
+            block_on(node::run(config()?, job, out))
         }
         Command::Who { address } => block_on(view::who(config()?, address.clone(), out)),
         Command::Trace { message, user } => {

@@ -112,7 +112,8 @@ pub(super) async fn run(config: Config, job: Job, out: &Out) -> Result<Exit, Fai
     }
 }
 
-async fn offline(config: &Config, job: Job) -> Result<Done, Failure> {
+/// Accounts on storage itself, while no server runs; the caller holds the lock.
+pub(super) async fn on_storage(config: &Config) -> Result<(Accounts, Arc<Database>), Failure> {
     let unavailable = |error| Failure::new(Exit::Unavailable, error);
     let store = Arc::new(
         storage::open(&config.storage.url)
@@ -123,6 +124,11 @@ async fn offline(config: &Config, job: Job) -> Result<Done, Failure> {
     let directory = Arc::new(Directory::new(config.server.domains.clone(), known));
     let seal = compose::seal(config, &compose::credentials(config)?);
     let accounts = Accounts::new(Backend::Store(directory, Arc::clone(&store)), seal);
+    Ok((accounts, store))
+}
+
+async fn offline(config: &Config, job: Job) -> Result<Done, Failure> {
+    let (accounts, store) = on_storage(config).await?;
     let done = match job {
         Job::Put { rows, update } => Done::Rows(accounts.put(rows, update).await),
         Job::Remove(address) => Done::Rows(vec![accounts.remove(&address).await]),
@@ -196,7 +202,7 @@ fn report(done: Done, out: &Out) -> Result<Exit, Failure> {
     }
 }
 
-fn rows_text(rows: &[RowResult]) -> String {
+pub(super) fn rows_text(rows: &[RowResult]) -> String {
     let mut text = String::new();
     for row in rows {
         let state = match row.result {

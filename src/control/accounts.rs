@@ -42,7 +42,11 @@ impl Accounts {
         Self { backend, seal }
     }
 
-    fn directory(&self) -> &Directory {
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
         match &self.backend {
             Backend::Hub(hub) => hub.directory(),
             Backend::Store(directory, _) => directory,
@@ -108,6 +112,7 @@ impl Accounts {
     pub fn list(&self) -> Vec<UserRow> {
         let all = self.directory().all();
         all.iter()
+            .filter(|account| account.node.is_none())
             .map(|account| UserRow {
                 address: account.address.to_string(),
                 password: String::new(),
@@ -133,6 +138,9 @@ impl Accounts {
             return Err("named twice".into());
         }
         let (state, mut account) = match self.directory().resolve(&address) {
+            Resolution::Local(account) if account.node.is_some() => {
+                return Err("that is a node's address; see `tristack node list`".into());
+            }
             Resolution::Local(account) if update => (RowState::Updated, Account::clone(&account)),
             Resolution::Local(_) => {
                 return Err("exists; change its password with `tristack user passwd`".into());
@@ -152,9 +160,12 @@ impl Accounts {
         Ok((state, account))
     }
 
-    fn existing(&self, address: &str) -> Result<Arc<Account>, String> {
+    pub(super) fn existing(&self, address: &str) -> Result<Arc<Account>, String> {
         let parsed = Address::parse(address).map_err(|why| why.to_string())?;
         match self.directory().resolve(&parsed) {
+            Resolution::Local(account) if account.node.is_some() => {
+                Err("that is a node; see `tristack node list`".to_owned())
+            }
             Resolution::Local(account) => Ok(account),
             Resolution::UnknownUser | Resolution::Foreign => {
                 Err("no such user; `tristack user list` shows who there is".to_owned())
@@ -173,14 +184,14 @@ impl Accounts {
     }
 
     /// Stores accounts; returns the positions that failed and why.
-    async fn keep(&self, accounts: Vec<(usize, Account)>) -> Vec<(usize, String)> {
+    pub(super) async fn keep(&self, accounts: Vec<(usize, Account)>) -> Vec<(usize, String)> {
         match &self.backend {
             Backend::Hub(hub) => through_hub(hub, accounts).await,
             Backend::Store(directory, store) => directly(directory, store, accounts).await,
         }
     }
 
-    async fn erase(&self, person: PersonId) -> Result<(), String> {
+    pub(super) async fn erase(&self, person: PersonId) -> Result<(), String> {
         let erased = match &self.backend {
             Backend::Hub(hub) => hub.remove_account(person).await,
             Backend::Store(directory, store) => {
@@ -242,7 +253,7 @@ async fn directly(
     failed
 }
 
-fn result(address: &str, outcome: Result<RowState, String>) -> RowResult {
+pub(super) fn result(address: &str, outcome: Result<RowState, String>) -> RowResult {
     let (result, why) = match outcome {
         Ok(state) => (state, String::new()),
         Err(why) => (RowState::Refused, why),
@@ -254,7 +265,7 @@ fn result(address: &str, outcome: Result<RowState, String>) -> RowResult {
     }
 }
 
-fn fresh(address: Address) -> Result<Account, String> {
+pub(super) fn fresh(address: Address) -> Result<Account, String> {
     let mut id = [0u8; 16];
     getrandom::fill(&mut id).map_err(|error| format!("no randomness: {error}"))?;
     Ok(Account {

@@ -6,6 +6,7 @@
 mod accounts;
 mod client;
 mod lock;
+mod nodes;
 mod report;
 mod server;
 mod wire;
@@ -15,5 +16,6 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{Services, serve};
 pub use wire::{
-    Answer, Done, PersonRow, PointRow, Request, RowResult, RowState, StepRow, TraceRow, UserRow,
+    Answer, Done, NodeRequest, NodeRow, PersonRow, PointRow, Request, RowResult, RowState, StepRow,
+    TargetRequest, TargetRow, TraceRow, UserRow,
 };

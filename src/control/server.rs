@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::report;
-use super::wire::{Answer, Done, Request};
+use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
 use crate::hub::Hub;
 use crate::net::Tasks;
 use std::io;
@@ -103,6 +103,10 @@ async fn answer(services: &Services, request: Request) -> Answer {
             Ok(Done::Rows(vec![row]))
         }
         Request::List => Ok(Done::Users(accounts.list())),
+        Request::Node(NodeRequest::List) => Ok(Done::Nodes(accounts.nodes())),
+        Request::Node(request) => accounts.node(request).await.map(Done::Rows),
+        Request::Target(TargetRequest::List) => accounts.targets().await.map(Done::Targets),
+        Request::Target(request) => accounts.target(request).await.map(Done::Rows),
         Request::Who { address } => report::who(&services.hub, address.as_deref())
             .await
             .map(Done::People),

@@ -27,6 +27,10 @@ pub enum Request {
         /// The new one.
         password: String,
     },
+    /// Nodes. Answer: [`Done::Rows`], or [`Done::Nodes`] to a list.
+    Node(NodeRequest),
+    /// Registered targets. Answer: [`Done::Rows`], or [`Done::Targets`] to a list.
+    Target(TargetRequest),
     /// All accounts. Answer: [`Done::Users`].
     List,
     /// Who is there. Answer: [`Done::People`].
@@ -40,6 +44,65 @@ pub enum Request {
         message: Option<String>,
         /// The newest from and to this user.
         user: Option<String>,
+    },
+}
+
+/// See [`Request::Node`]. A path is of the first domain, or written `/path@domain`.
+#[derive(Serialize, Deserialize, Clone)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum NodeRequest {
+    /// Make a node.
+    Add {
+        /// Its path.
+        path: String,
+        /// Who may do everything with it.
+        owner: Option<String>,
+    },
+    /// All nodes.
+    List,
+    /// Remove a node and everything kept of it.
+    Remove {
+        /// Its path.
+        path: String,
+    },
+    /// Add a member to the distribution list.
+    AddMember {
+        /// The node.
+        path: String,
+        /// The member.
+        address: String,
+    },
+    /// Take a member off it.
+    RemoveMember {
+        /// The node.
+        path: String,
+        /// The member.
+        address: String,
+    },
+}
+
+/// See [`Request::Target`]. A node is named by its path, a person by the address.
+#[derive(Serialize, Deserialize, Clone)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum TargetRequest {
+    /// Send the node's notifications to this URL.
+    Add {
+        /// The node.
+        node: String,
+        /// The URL.
+        url: String,
+        /// What they are signed with; may be empty.
+        #[serde(default)]
+        secret: String,
+    },
+    /// All targets.
+    List,
+    /// Remove a target and what waits for it.
+    Remove {
+        /// The node.
+        node: String,
+        /// The URL or the id.
+        url: String,
     },
 }
 
@@ -68,6 +131,10 @@ pub enum Done {
     Rows(Vec<RowResult>),
     /// Accounts, without passwords.
     Users(Vec<UserRow>),
+    /// Nodes.
+    Nodes(Vec<NodeRow>),
+    /// Targets.
+    Targets(Vec<TargetRow>),
     /// People.
     People(Vec<PersonRow>),
     /// Traces, newest first.
@@ -94,6 +161,50 @@ impl std::fmt::Debug for UserRow {
             .field("display_name", &self.display_name)
             .finish_non_exhaustive()
     }
+}
+
+/// One node.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its path.
+    pub path: String,
+    /// Its domain.
+    pub domain: String,
+    /// Addresses by which other protocols reach it.
+    pub aliases: Vec<String>,
+    /// Who may do everything with it.
+    pub owner: Option<String>,
+    /// Members of the distribution list.
+    pub members: Vec<String>,
+}
+
+/// One registered target.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct TargetRow {
+    /// Its number.
+    pub id: u32,
+    /// Path of the node, or address of the person.
+    pub node: String,
+    /// Where notifications go.
+    pub url: String,
+    /// Whether they are signed.
+    pub signed: bool,
+    /// Notifications that wait.
+    pub waiting: usize,
+    /// Their octets.
+    pub octets: usize,
+    /// When the oldest of them came (RFC 3339).
+    pub oldest: Option<String>,
+    /// Notifications taken since the server started.
+    pub delivered: u64,
+    /// Notifications given up since the server started.
+    pub dropped: u64,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// What the last attempt came to.
+    pub last: String,
+    /// When it is tried next (RFC 3339).
+    pub next: Option<String>,
 }
 
 /// What became of one account.

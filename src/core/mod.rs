@@ -32,6 +32,7 @@ mod properties;
 mod publications;
 mod restore;
 mod routing;
+pub mod target;
 pub mod time;
 pub mod trace;
 pub mod user;

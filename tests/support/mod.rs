@@ -4,3 +4,4 @@
 pub mod actor;
 pub mod baresip;
 pub mod server;
+pub mod temporary;

@@ -66,6 +66,8 @@ pub(super) fn gate(config: &Config) -> GateSettings {
             lifetime: u64::try_from(config.limits.nonce.as_millis()).unwrap_or(u64::MAX),
             ..NonceSettings::default()
         },
+        host: config.rvp.hosts.first().cloned().unwrap_or_default(),
+        weak_ntlm: config.rvp.ntlm_v1_networks.clone(),
     }
 }
 

@@ -5,14 +5,21 @@
 //! look the same on the wire whatever their cause (an unknown user, a wrong password); the log and
 //! [`Gate::refusals`] tell them apart.
 
+mod cause;
+mod judge;
+mod link;
 mod names;
+mod ntlm;
 mod refusals;
 #[cfg(test)]
 mod tests;
 
-pub use auth::digest::Cause;
+pub use cause::Cause;
+pub use judge::{Judge, NoVerdict, Question, Verdicts};
+pub use link::{Link, On};
 pub use refusals::Refusal;
 
+use crate::config::Network;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Route};
@@ -23,7 +30,8 @@ use crate::core::time::Time;
 use crate::credentials::Credentials as Secrets;
 use crate::hub::{Counter, Directory, Hub, Resolution};
 use auth::digest::{
-    Algorithm, Challenge, Credentials, Exchange, NonceSettings, Nonces, Verdict, uri_agrees,
+    Algorithm, Cause as Fault, Challenge, Credentials, Exchange, NonceSettings, Nonces, Verdict,
+    uri_agrees,
 };
 use refusals::Refusals;
 use std::collections::{HashMap, HashSet};
@@ -60,6 +68,10 @@ pub struct GateSettings {
     pub strict_digest: bool,
     /// Age and number of nonces.
     pub nonces: NonceSettings,
+    /// The DNS name this server has in NTLM challenges.
+    pub host: String,
+    /// Networks whose clients may use NTLMv1 and "NTLM2 session".
+    pub weak_ntlm: Vec<Network>,
 }
 
 /// Algorithms that a front's clients may be offered.
@@ -110,7 +122,8 @@ pub enum Decision {
         /// Why what came was not enough; `None` if nothing came.
         cause: Option<Cause>,
     },
-    /// Asking again would not help: malformed credentials (400) or a suspended account (403).
+    /// Asking again would not help: malformed credentials (400), a suspended account (403), a
+    /// directory that does not answer (503).
     Refused(Cause),
 }
 
@@ -121,6 +134,8 @@ pub struct Granted {
     pub caller: Caller,
     /// The account.
     pub account: Arc<Account>,
+    /// A value for WWW-Authenticate that goes with the success (the end of Negotiate).
+    pub answer: Option<String>,
 }
 
 /// What the gate counts.
@@ -149,6 +164,7 @@ pub struct Gate {
     modern: Mutex<HashSet<u128>>,
     refusals: Mutex<Refusals>,
     stats: GateStats,
+    judge: Judge,
 }
 
 impl Gate {
@@ -168,7 +184,15 @@ impl Gate {
             modern: Mutex::default(),
             refusals: Mutex::default(),
             stats: GateStats::default(),
+            judge: Judge::Local,
         }
+    }
+
+    /// With another judge of NTLM proofs than the passwords kept here.
+    #[must_use]
+    pub fn with_judge(mut self, judge: Judge) -> Self {
+        self.judge = judge;
+        self
     }
 
     /// The realm of a domain.
@@ -214,16 +238,17 @@ impl Gate {
                         route: Route::Point(attempt.stack),
                     },
                     account,
+                    answer: None,
                 })
             }
             (Verdict::Stale(cause), _) => {
                 self.stats.stale.add(1);
                 tracing::debug!(peer = %attempt.peer, user = %credentials.username, %cause, "nonce renewed");
-                self.challenge(attempt, true, Some(cause))
+                self.challenge(attempt, true, Some(cause.into()))
             }
             (Verdict::Refused(cause), _) => self.refuse(attempt, &credentials.username, cause),
             (Verdict::Valid, None) => {
-                self.refuse(attempt, &credentials.username, Cause::UnknownUser)
+                self.refuse(attempt, &credentials.username, Fault::UnknownUser)
             }
         }
     }
@@ -248,17 +273,17 @@ impl Gate {
     }
 
     /// The Digest value for one of our realms, among all that came; `None` if there is none.
-    fn pick<'a>(&self, attempt: &Attempt<'a>) -> Option<Result<Credentials<'a>, Cause>> {
+    fn pick<'a>(&self, attempt: &Attempt<'a>) -> Option<Result<Credentials<'a>, Fault>> {
         let mut fault = None;
         for value in attempt.values {
             match Credentials::parse(value) {
                 Ok(credentials) if self.domain_of(&credentials.realm).is_some() => {
                     return Some(Ok(credentials));
                 }
-                Ok(_) => fault = fault.or(Some(Cause::WrongRealm)),
+                Ok(_) => fault = fault.or(Some(Fault::WrongRealm)),
                 // Another scheme than Digest proves nothing here; ask for Digest.
                 Err(auth::digest::Malformed::Scheme) => {}
-                Err(malformed) => fault = Some(Cause::Malformed(malformed)),
+                Err(malformed) => fault = Some(Fault::Malformed(malformed)),
             }
         }
         fault.map(Err)
@@ -291,14 +316,14 @@ impl Gate {
         // well, so that neither answer nor time tells users from strangers.
         let proved = self.proved(attempt, credentials, account.as_deref());
         let Some(account) = account else {
-            return refused(Cause::UnknownUser);
+            return refused(Fault::UnknownUser);
         };
-        if matches!(age, Err(Cause::ForgedNonce)) {
+        if matches!(age, Err(Fault::ForgedNonce)) {
             // A right answer to a nonce that we do not know: a client that kept one from another
             // installation may go on with a fresh one.
             let verdict = match proved {
-                Ok(()) => Verdict::Stale(Cause::ForgedNonce),
-                Err(_) => Verdict::Refused(Cause::ForgedNonce),
+                Ok(()) => Verdict::Stale(Fault::ForgedNonce),
+                Err(_) => Verdict::Refused(Fault::ForgedNonce),
             };
             return (verdict, Some(account));
         }
@@ -330,7 +355,7 @@ impl Gate {
         attempt: &Attempt<'_>,
         credentials: &Credentials<'_>,
         account: Option<&Account>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Fault> {
         let exchange = Exchange {
             method: attempt.method,
             body: attempt.body,
@@ -339,7 +364,7 @@ impl Gate {
         let Some(account) = account else {
             let nobody = auth::digest::ha1(algorithm, &credentials.username, "", "");
             let _ = credentials.proves(&nobody, &exchange);
-            return Err(Cause::UnknownUser);
+            return Err(Fault::UnknownUser);
         };
         let ha1 = |user: &str| {
             self.secrets
@@ -357,9 +382,9 @@ impl Gate {
             return Ok(());
         }
         Err(if first.is_some() {
-            Cause::WrongResponse
+            Fault::WrongResponse
         } else {
-            Cause::NoSecret
+            Fault::NoSecret
         })
     }
 
@@ -369,50 +394,69 @@ impl Gate {
         attempt: &Attempt<'_>,
         credentials: &Credentials<'_>,
         account: &Account,
-    ) -> Option<Cause> {
+    ) -> Option<Fault> {
         if account.suspended {
-            return Some(Cause::Suspended);
+            return Some(Fault::Suspended);
         }
         if !uri_agrees(&credentials.uri, attempt.uri) {
-            return Some(Cause::Uri);
+            return Some(Fault::Uri);
         }
         if self.settings.strict_digest {
             if credentials.qop.is_none() {
-                return Some(Cause::Qop);
+                return Some(Fault::Qop);
             }
             let weak = credentials.algorithm.base() == Algorithm::Md5;
             if weak && self.is_modern(account.person.0) {
-                return Some(Cause::Algorithm);
+                return Some(Fault::Algorithm);
             }
         }
         None
     }
 
-    fn refuse(&self, attempt: &Attempt<'_>, user: &str, cause: Cause) -> Decision {
+    fn refuse(&self, attempt: &Attempt<'_>, user: &str, cause: Fault) -> Decision {
+        let cause = Cause::from(cause);
+        let address = self.address(user, attempt.domain);
+        self.note_refusal(attempt, user, address, cause.clone());
+        if cause.is_final() {
+            Decision::Refused(cause)
+        } else {
+            self.challenge(attempt, false, Some(cause))
+        }
+    }
+
+    /// One log line and one entry for `explain`; `user` as the client wrote it.
+    fn note_refusal(
+        &self,
+        attempt: &Attempt<'_>,
+        user: &str,
+        address: Option<Address>,
+        cause: Cause,
+    ) {
         self.stats.refused.add(1);
         tracing::info!(
             stack = %attempt.stack, peer = %attempt.peer, method = attempt.method, user, %cause,
             "authentication refused"
         );
-        let address = self.address(user, attempt.domain);
         if let Some(address) = address.or_else(|| attempt.claimed.cloned()) {
-            self.refusals
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .note(
-                    address.to_string(),
-                    Refusal {
-                        at: attempt.now,
-                        peer: attempt.peer,
-                        stack: attempt.stack,
-                        cause,
-                    },
-                );
+            self.note(
+                &address,
+                Refusal {
+                    at: attempt.now,
+                    peer: attempt.peer,
+                    stack: attempt.stack,
+                    cause,
+                },
+            );
         }
-        match cause {
-            Cause::Malformed(_) | Cause::Suspended => Decision::Refused(cause),
-            _ => self.challenge(attempt, false, Some(cause)),
-        }
+    }
+
+    /// Remembers a refusal for [`Gate::refusals`]: the gate's own, and those that a front decides
+    /// and logs itself (a wrong host, an unknown alias, policy).
+    pub fn note(&self, address: &Address, refusal: Refusal) {
+        self.refusals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(address.to_string(), refusal);
     }
 
     fn challenge(&self, attempt: &Attempt<'_>, stale: bool, cause: Option<Cause>) -> Decision {

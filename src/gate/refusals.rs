@@ -1,8 +1,8 @@
 //! The last refusals of each address: what an operator asks for when somebody can't sign in.
 
+use super::Cause;
 use crate::core::id::Stack;
 use crate::core::time::Time;
-use auth::digest::Cause;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 

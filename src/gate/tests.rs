@@ -1,22 +1,22 @@
 use super::*;
 use crate::core::id::PersonId;
 use crate::credentials::Keep;
-use auth::digest::{Ask, Client, Style};
+use auth::digest::{Ask, Cause, Client, Style};
 use std::net::Ipv4Addr;
 
 const SIP: Stack = Stack::named("sip");
 
-fn address(text: &str) -> Address {
+pub(super) fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
-struct Bench {
-    gate: Gate,
-    now: Time,
+pub(super) struct Bench {
+    pub(super) gate: Gate,
+    pub(super) now: Time,
 }
 
 impl Bench {
-    fn new(settings: GateSettings) -> Self {
+    pub(super) fn new(settings: GateSettings) -> Self {
         let secrets = Secrets::with_key(&[3; 32], Keep::Sealed);
         let account = |person: u128, text: &str, password: &str, suspended| Account {
             person: PersonId(person),
@@ -92,11 +92,18 @@ fn plain(user: &str, password: &str) -> Client {
     Client::new(user, password).with_style(Style::Plain)
 }
 
+fn digest_cause(cause: &super::Cause) -> Cause {
+    match cause {
+        super::Cause::Digest(cause) => *cause,
+        other => panic!("{other}"),
+    }
+}
+
 fn cause(decision: &Decision) -> Option<Cause> {
     match decision {
         Decision::Granted(_) => None,
-        Decision::Challenge { cause, .. } => *cause,
-        Decision::Refused(cause) => Some(*cause),
+        Decision::Challenge { cause, .. } => cause.as_ref().map(digest_cause),
+        Decision::Refused(cause) => Some(digest_cause(cause)),
     }
 }
 
@@ -154,7 +161,7 @@ fn strangers_and_wrong_passwords_are_answered_alike() {
         2,
         "the claimed address stands in for a broken name"
     );
-    assert_eq!(told[1].cause, Cause::WrongResponse);
+    assert_eq!(told[1].cause, super::Cause::Digest(Cause::WrongResponse));
     assert_eq!(bench.gate.stats().refused.get(), 4);
 }
 
@@ -162,10 +169,16 @@ fn strangers_and_wrong_passwords_are_answered_alike() {
 fn malformed_and_suspended_are_refused_outright() {
     let bench = Bench::new(GateSettings::default());
     let decision = bench.check(&["Digest username=\"alice"]);
-    assert!(matches!(decision, Decision::Refused(Cause::Malformed(_))));
+    assert!(matches!(
+        decision,
+        Decision::Refused(super::Cause::Digest(Cause::Malformed(_)))
+    ));
     let value = bench.answer(&mut plain("carol", "secret"));
     let decision = bench.check(&[&value]);
-    assert!(matches!(decision, Decision::Refused(Cause::Suspended)));
+    assert!(matches!(
+        decision,
+        Decision::Refused(super::Cause::Digest(Cause::Suspended))
+    ));
     let value = bench.answer(&mut plain("carol", "wrong"));
     assert_eq!(
         cause(&bench.check(&[&value])),

@@ -99,11 +99,10 @@ fn version_2(octets: &[u8]) -> Result<Header, NotProxy> {
         return Ok(Header::Incomplete);
     };
     let client = match (version_command & 15, family) {
-        (0, _) => None,
         (1, 0x11) => Some(address::<4>(body)?),
         (1, 0x21) => Some(address::<16>(body)?),
-        // Families that carry no client address (UNSPEC, UNIX, datagrams).
-        (1, _) => None,
+        // LOCAL, and families that carry no client address (UNSPEC, UNIX, datagrams).
+        (0 | 1, _) => None,
         _ => return Err(NotProxy),
     };
     Ok(Header::Complete(16 + length, client))

@@ -1,6 +1,7 @@
 //! One request from head to answer, in the order of `decisions.md` 7: what is malformed or not
 //! implemented is said at once (400, 405, 501), then comes the challenge, then all else.
 
+use super::auth::{self, Entrance, Way};
 use super::callback::gate::Gates;
 use super::callback::policy::Policy;
 use super::encoding::Dialects;
@@ -14,7 +15,7 @@ use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
 use crate::core::id::PersonId;
 use crate::core::port::Account;
-use crate::gate::Gate;
+use crate::gate::{Cause, Gate, Granted};
 use crate::hub::{Hub, Resolution};
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(super) struct Front {
     pub(super) hub: Hub,
     pub(super) gate: Arc<Gate>,
+    pub(super) entrance: Entrance,
     pub(super) names: Names,
     pub(super) policy: Policy,
     pub(super) gates: Gates,
@@ -62,6 +64,8 @@ pub(super) struct Refused {
     pub(super) cause: String,
     /// For the client, where that is another thing.
     told: Option<&'static str>,
+    /// For `explain`, where the cause is one that people ask about.
+    why: Option<Box<Cause>>,
 }
 
 impl Reply {
@@ -102,6 +106,24 @@ impl Refused {
             status,
             cause: cause.into(),
             told: None,
+            why: None,
+        }
+    }
+
+    /// With the cause for `explain`.
+    pub(super) fn because(self, why: Cause) -> Self {
+        Self {
+            why: Some(Box::new(why)),
+            ..self
+        }
+    }
+
+    /// What `explain` is to show, if it concerns the person's sign-in at all.
+    fn explained(&self) -> Option<Cause> {
+        match (&self.why, self.status) {
+            (Some(why), _) => Some((**why).clone()),
+            (None, Status::Forbidden) => Some(Cause::Policy(self.cause.clone())),
+            (None, _) => None,
         }
     }
 }
@@ -118,6 +140,7 @@ impl From<Error> for Refused {
             status: of_error(&error),
             cause: error.to_string(),
             told,
+            why: None,
         }
     }
 }
@@ -135,6 +158,18 @@ impl Asked<'_> {
             .hub
             .call(self.account.person, self.caller, command)
             .await
+    }
+
+    /// Keeps for `explain` what the caller is not told.
+    pub(super) fn explain(&self, cause: Cause) {
+        let peer = self.ends.peer.ip();
+        auth::note(
+            &self.front.gate,
+            peer,
+            &self.caller.address,
+            self.front.hub.now(),
+            cause,
+        );
     }
 
     /// Whether the node is the caller's own.
@@ -174,8 +209,9 @@ impl App for Front {
                 .get("rvp-notifications-version")
                 .and_then(|value| value.to_str().ok()),
         );
-        let outcome = self.process(&arrived).await;
-        let answered = match outcome {
+        let mut proof = None;
+        let outcome = self.process(&arrived, &mut proof).await;
+        let mut answered = match outcome {
             Ok((reply, after)) => Answered {
                 status: reply.status.code(),
                 reason: reply.status.reason(),
@@ -187,6 +223,11 @@ impl App for Front {
             },
             Err(refusal) => refusal.answer(&arrived),
         };
+        // The end of Negotiate belongs to the answer, whatever that is.
+        let proof = proof.and_then(|value: String| HeaderValue::try_from(value).ok());
+        answered
+            .headers
+            .extend(proof.map(|value| (WWW_AUTHENTICATE, value)));
         with_version(answered, &version)
     }
 
@@ -216,6 +257,7 @@ impl No {
                     status,
                     cause,
                     told,
+                    ..
                 } = refused;
                 let who = who.map(|who| who.to_string()).unwrap_or_default();
                 tracing::info!(%peer, %method, %target, who, status = status.code(), cause, "rvp request refused");
@@ -238,12 +280,23 @@ impl No {
 type After = Option<Box<dyn std::any::Any + Send>>;
 
 impl Front {
-    async fn process(&self, arrived: &Arrived) -> Result<(Reply, After), No> {
+    async fn process(
+        &self,
+        arrived: &Arrived,
+        proof: &mut Option<String>,
+    ) -> Result<(Reply, After), No> {
         let no = |refused: Refused| No::Refused(refused, None);
         let target = arrived.target.to_string();
         let judged = self.judge(arrived, &target).map_err(no)?;
-        let caller = self.authenticate(arrived, &target, &judged)?;
-        let no = |refused: Refused| No::Refused(refused, Some(caller.address.clone()));
+        let Granted { caller, answer, .. } = self.authenticate(arrived, &target, &judged).await?;
+        *proof = answer;
+        let no = |refused: Refused| {
+            if let Some(cause) = refused.explained() {
+                let (peer, now) = (arrived.ends.peer.ip(), self.hub.now());
+                auth::note(&self.gate, peer, &caller.address, now, cause);
+            }
+            No::Refused(refused, Some(caller.address.clone()))
+        };
         let (request, body) = match judged {
             Judged::Fine(request, body) => (request, body),
             Judged::Later(refused) => return Err(no(refused)),
@@ -301,7 +354,12 @@ impl Front {
         }
     }
 
-    fn authenticate(&self, arrived: &Arrived, target: &str, judged: &Judged) -> Result<Caller, No> {
+    async fn authenticate(
+        &self,
+        arrived: &Arrived,
+        target: &str,
+        judged: &Judged,
+    ) -> Result<Granted, No> {
         let domain = match judged {
             Judged::Fine(request, _) => self
                 .names
@@ -317,7 +375,12 @@ impl Front {
         let claimed = claimed.and_then(|claim| self.names.claimed(claim, local));
         let domain = domain.unwrap_or_default();
         let now = self.hub.now();
-        super::auth::check(&self.gate, arrived, target, domain, claimed.as_ref(), now)
+        let way = Way {
+            target,
+            domain,
+            claimed: claimed.as_ref(),
+        };
+        self.entrance.check(&self.gate, arrived, &way, now).await
     }
 
     /// A claimed sender must be the authenticated one (`decisions.md` 8).
@@ -331,7 +394,8 @@ impl Front {
             return Ok(());
         }
         let cause = format!("RVP-From-Principal {claim} is not the authenticated user");
-        Err(Refused::new(Status::Forbidden, cause))
+        let why = Cause::Spoofed(claim.to_string());
+        Err(Refused::new(Status::Forbidden, cause).because(why))
     }
 
     /// Whether an address leads to this person.
@@ -347,17 +411,23 @@ impl Front {
             .names
             .address(&request.node, Some(ends.local.ip()))
             .map_err(|why| {
-                let cause = match why {
-                    NotOurs::Host => "the host of the URL is none of [rvp] hosts",
-                    NotOurs::Node => "no such node",
-                };
-                Refused::new(Status::NotFound, cause)
+                let node = &request.node;
+                match why {
+                    NotOurs::Host => {
+                        let cause = "the host of the URL is none of [rvp] hosts";
+                        let why = Cause::Host(node.authority.host.to_string());
+                        Refused::new(Status::NotFound, cause).because(why)
+                    }
+                    NotOurs::Node => Refused::new(Status::NotFound, "no such node")
+                        .because(Cause::Node(node.to_string())),
+                }
             })?;
         match self.hub.directory().resolve(&address) {
             Resolution::Local(account) => Ok((account, address)),
             Resolution::UnknownUser | Resolution::Foreign => {
                 let cause = format!("no account {address}");
-                Err(Refused::new(Status::NotFound, cause))
+                let why = Cause::Alias(address);
+                Err(Refused::new(Status::NotFound, cause).because(why))
             }
         }
     }

@@ -3,54 +3,98 @@
 use super::RVP;
 use super::app::{No, Refused};
 use super::listen::{Arrived, Payload};
+use crate::config;
 use crate::core::address::Address;
-use crate::core::command::Caller;
 use crate::core::time::Time;
-use crate::gate::{Attempt, Cause, Decision, Gate, Offer};
-use hyper::header::AUTHORIZATION;
+use crate::gate::{Attempt, Cause, Decision, Gate, Granted, Offer, On, Refusal};
+use hyper::header::{AUTHORIZATION, FORWARDED, HeaderMap, VIA};
 use rvp::Status;
+use std::net::IpAddr;
 
-/// Asks the gate who asks. `domain` is that of the host in the URL, `claimed` the sender that the
-/// request names.
-pub(super) fn check(
-    gate: &Gate,
-    arrived: &Arrived,
-    target: &str,
-    domain: &str,
-    claimed: Option<&Address>,
-    now: Time,
-) -> Result<Caller, No> {
-    let values: Vec<&str> = arrived
-        .headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let decision = gate.check(&Attempt {
-        values: &values,
-        method: arrived.method.as_str(),
-        uri: target,
-        body: match &arrived.body {
-            Payload::Whole(octets) => octets,
-            Payload::TooLarge => &[],
-        },
-        peer: arrived.ends.peer.ip(),
-        stack: RVP,
-        domain,
-        claimed,
-        // Old clients know RFC 2617 alone, and some take the first or last value unseen.
-        offer: Offer::Md5,
-        now,
-    });
-    match decision {
-        Decision::Granted(granted) => Ok(granted.caller),
-        Decision::Challenge { values, .. } => Err(No::Challenge(values)),
-        Decision::Refused(cause) => {
-            let status = match cause {
-                Cause::Suspended => Status::Forbidden,
-                _ => Status::BadRequest,
-            };
-            Err(No::Refused(Refused::new(status, cause.to_string()), None))
+/// Who may sign in how.
+pub(super) struct Entrance {
+    /// `[rvp]`: schemes per listener and network.
+    pub(super) rvp: config::Rvp,
+}
+
+/// Where a request leads, as far as the gate needs it.
+pub(super) struct Way<'a> {
+    /// The request target as written.
+    pub(super) target: &'a str,
+    /// The domain of the host in the URL.
+    pub(super) domain: &'a str,
+    /// The sender that the request names.
+    pub(super) claimed: Option<&'a Address>,
+}
+
+impl Entrance {
+    /// Asks the gate who asks.
+    pub(super) async fn check(
+        &self,
+        gate: &Gate,
+        arrived: &Arrived,
+        way: &Way<'_>,
+        now: Time,
+    ) -> Result<Granted, No> {
+        let values: Vec<&str> = arrived
+            .headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let channel = &arrived.channel;
+        let peer = arrived.ends.peer.ip();
+        let attempt = Attempt {
+            values: &values,
+            method: arrived.method.as_str(),
+            uri: way.target,
+            body: match &arrived.body {
+                Payload::Whole(octets) => octets,
+                Payload::TooLarge => &[],
+            },
+            peer,
+            stack: RVP,
+            domain: way.domain,
+            claimed: way.claimed,
+            // Old clients know RFC 2617 alone, and some take the first or last value unseen.
+            offer: Offer::Md5,
+            now,
+        };
+        let on = On {
+            link: &channel.link,
+            schemes: self.rvp.schemes(peer, channel.encrypted),
+            certificate: channel.certificate.as_deref(),
+            relayed: is_relayed(&arrived.headers),
+        };
+        match gate.check_on(&attempt, &on).await {
+            Decision::Granted(granted) => Ok(granted),
+            Decision::Challenge { values, .. } => Err(No::Challenge(values)),
+            Decision::Refused(cause) => {
+                let status = match cause {
+                    Cause::Unavailable(_) | Cause::Randomness => Status::Unavailable,
+                    _ if cause.is_suspended() => Status::Forbidden,
+                    _ => Status::BadRequest,
+                };
+                Err(No::Refused(Refused::new(status, cause.to_string()), None))
+            }
         }
     }
+}
+
+/// Whether an HTTP proxy passed the request on: it may use one connection for several people.
+fn is_relayed(headers: &HeaderMap) -> bool {
+    headers.contains_key(VIA)
+        || headers.contains_key(FORWARDED)
+        || headers.contains_key("x-forwarded-for")
+}
+
+/// Keeps what a front decided after the sign-in for `explain`.
+pub(super) fn note(gate: &Gate, peer: IpAddr, who: &Address, now: Time, cause: Cause) {
+    let refusal = Refusal {
+        at: now,
+        peer,
+        stack: RVP,
+        cause,
+    };
+    gate.note(who, refusal);
 }

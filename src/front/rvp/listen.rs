@@ -3,6 +3,7 @@
 //! Never chunked, always a Content-Length, Title-Case header names, own reason phrases
 //! (`rvp.md` 3 and 8.3, `decisions.md` 37). What hyper gets to see has passed [`super::inspect`].
 
+use super::channel::Channel;
 use super::head::BadHead;
 use super::inspect::{AfterFlush, HeadLimits, Inspect, STAND_IN, Verdict};
 use bytes::Bytes;
@@ -65,6 +66,7 @@ pub(super) struct Arrived {
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
     pub(super) ends: Ends,
+    pub(super) channel: Arc<Channel>,
 }
 
 /// One answer.
@@ -93,7 +95,7 @@ pub(super) trait App: Send + Sync + 'static {
 pub(super) async fn serve<A: App, T>(
     app: Arc<A>,
     io: T,
-    ends: Ends,
+    (ends, channel): (Ends, Channel),
     limits: ServeLimits,
     stopped: impl Future<Output = ()>,
 ) where
@@ -101,11 +103,13 @@ pub(super) async fn serve<A: App, T>(
 {
     let verdict = Arc::new(Verdict::default());
     let after = Arc::new(AfterFlush::default());
+    let channel = Arc::new(channel);
     let io = Inspect::new(io, limits.head, Arc::clone(&verdict), Arc::clone(&after));
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let (app, verdict, after) = (Arc::clone(&app), Arc::clone(&verdict), Arc::clone(&after));
+        let on = (ends, Arc::clone(&channel));
         async move {
-            let answered = one(app, request, ends, limits, &verdict).await;
+            let answered = one(app, request, on, limits, &verdict).await;
             Ok::<_, Infallible>(render(answered, &after))
         }
     });
@@ -141,7 +145,7 @@ pub(super) async fn serve<A: App, T>(
 async fn one<A: App>(
     app: Arc<A>,
     request: Request<Incoming>,
-    ends: Ends,
+    (ends, channel): (Ends, Arc<Channel>),
     limits: ServeLimits,
     verdict: &Verdict,
 ) -> Answered {
@@ -167,6 +171,7 @@ async fn one<A: App>(
             headers: parts.headers,
             body,
             ends,
+            channel,
         })
         .await;
     answered.close |= too_large;

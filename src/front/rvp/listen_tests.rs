@@ -54,10 +54,13 @@ fn serving(limits: ServeLimits) -> (DuplexStream, tokio::task::JoinHandle<()>, A
     let task = tokio::spawn(serve(
         Arc::clone(&app),
         server,
-        Ends {
-            peer: any,
-            local: any,
-        },
+        (
+            Ends {
+                peer: any,
+                local: any,
+            },
+            Channel::default(),
+        ),
         limits,
         std::future::pending(),
     ));
@@ -241,10 +244,13 @@ async fn a_guard_is_dropped_only_when_the_answer_is_out() {
     let task = tokio::spawn(serve(
         Arc::new(Guarded(Arc::clone(&flag))),
         server,
-        Ends {
-            peer: any,
-            local: any,
-        },
+        (
+            Ends {
+                peer: any,
+                local: any,
+            },
+            Channel::default(),
+        ),
         ServeLimits::default(),
         std::future::pending(),
     ));
@@ -274,10 +280,13 @@ async fn stopping_finishes_the_running_request() {
     let task = tokio::spawn(serve(
         Arc::clone(&app),
         server,
-        Ends {
-            peer: any,
-            local: any,
-        },
+        (
+            Ends {
+                peer: any,
+                local: any,
+            },
+            Channel::default(),
+        ),
         ServeLimits::default(),
         async {
             let _ = stopped.await;

@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 pub mod callback;
+mod channel;
 mod content;
 mod encoding;
 mod handle;
@@ -32,10 +33,12 @@ use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
 use app::Front;
+use auth::Entrance;
 use callback::client::Patience;
 use callback::gate::Gates;
 use callback::policy::{Mismatch, Policy};
 use callback::queue::{Capacity, Dialler};
+use channel::Channel;
 use encoding::Dialects;
 use listen::Ends;
 use outbound::{Outbox, Postman};
@@ -82,7 +85,7 @@ impl RvpFront {
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let Listeners {
-            listeners,
+            open: listeners,
             addresses,
             tls_addresses,
             certificates,
@@ -107,6 +110,9 @@ impl RvpFront {
         let front = Front {
             hub: hub.clone(),
             gate,
+            entrance: Entrance {
+                rvp: config.rvp.clone(),
+            },
             names,
             policy: policy(config, &all),
             gates,
@@ -138,7 +144,8 @@ impl RvpFront {
                         peer: conn.peer,
                         local: conn.local,
                     };
-                    listen::serve(front, conn.stream, ends, limits, tasks.stopped()).await;
+                    let on = (ends, Channel::of(&conn));
+                    listen::serve(front, conn.stream, on, limits, tasks.stopped()).await;
                 }
             }));
         }
@@ -147,7 +154,7 @@ impl RvpFront {
 
 /// All sockets of the front.
 struct Listeners {
-    listeners: Vec<Listener>,
+    open: Vec<Listener>,
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     certificates: Option<Certificates>,
@@ -180,7 +187,7 @@ impl Listeners {
             }
         }
         Ok(Self {
-            listeners,
+            open: listeners,
             addresses,
             tls_addresses,
             certificates,

@@ -197,11 +197,7 @@ impl Shard {
                 None
             }
             Decision::Refused(cause) => {
-                let status = if cause == crate::gate::Cause::Suspended {
-                    403
-                } else {
-                    400
-                };
+                let status = if cause.is_suspended() { 403 } else { 400 };
                 self.respond(now, req, status, |r| r);
                 None
             }

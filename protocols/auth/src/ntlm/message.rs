@@ -109,6 +109,38 @@ pub(super) fn challenge(flags: Flags, nonce: [u8; 8], target: &str, info: &[u8])
     out
 }
 
+/// CHALLENGE, as a client reads it.
+#[derive(Debug)]
+pub(super) struct Challenged {
+    pub(super) flags: Flags,
+    pub(super) nonce: [u8; 8],
+    info: Vec<u8>,
+}
+
+impl Challenged {
+    pub(super) fn parse(octets: &[u8]) -> Result<Self, Refusal> {
+        check_type(octets, 2)?;
+        let nonce = octets.get(24..32).and_then(|nonce| nonce.try_into().ok());
+        Ok(Self {
+            flags: Flags(u32_at(octets, 20)?),
+            nonce: nonce.ok_or(Refusal::Malformed)?,
+            info: bytes_of(octets, 40)?.to_vec(),
+        })
+    }
+
+    /// The pairs of the target information, without its end.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let mut rest = self.info.as_slice();
+        std::iter::from_fn(move || {
+            let id = u16_at(rest, 0).ok().filter(|id| *id != 0)?;
+            let length = usize::from(u16_at(rest, 2).ok()?);
+            let value = rest.get(4..4 + length)?;
+            rest = rest.get(4 + length..)?;
+            Some((id, value))
+        })
+    }
+}
+
 /// The target information (MS-NLMP 2.2.2.1): who we are and, if known, our time.
 pub(super) fn target_info(domain: &str, host: &str, now: u64) -> Vec<u8> {
     let computer = host.split('.').next().unwrap_or(host).to_uppercase();

@@ -19,12 +19,14 @@
 //! # Ok::<(), auth::ntlm::Refusal>(())
 //! ```
 
+mod client;
 mod crypto;
 mod message;
 mod session;
 #[cfg(test)]
 mod tests;
 
+pub use client::{Answer, Client, Ingredients};
 pub use crypto::nt_hash;
 pub use message::{Flags, Identity};
 pub use session::{Session, Side};
@@ -82,6 +84,21 @@ pub enum Refusal {
     /// The client is bound to another channel than this one.
     #[error("channel binding does not match this connection")]
     WrongChannel,
+}
+
+/// The hash by which a client binds itself to a TLS channel (MS-NLMP 2.2.2.1 MsvAvChannelBindings
+/// over RFC 2744 3.11, RFC 5929 4): `certificate` is the hash of the server's certificate.
+pub fn end_point_binding(certificate: &[u8]) -> [u8; 16] {
+    let prefix = b"tls-server-end-point:";
+    let length = u32::try_from(prefix.len() + certificate.len()).unwrap_or(0);
+    // No addresses: four empty fields before the application data.
+    crypto::md5(&[&[0; 16], &length.to_le_bytes(), prefix, certificate])
+}
+
+/// What kind of message the octets are: 1 NEGOTIATE, 2 CHALLENGE, 3 AUTHENTICATE.
+pub fn message_type(octets: &[u8]) -> Option<u32> {
+    let kind = octets.strip_prefix(b"NTLMSSP\0")?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*kind))
 }
 
 /// Builds challenges for one server identity.

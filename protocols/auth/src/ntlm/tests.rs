@@ -390,3 +390,64 @@ fn hostile_octets_never_panic() {
             }
         });
 }
+
+#[test]
+fn kinds_of_messages() {
+    assert_eq!(message_type(&Client::negotiate()), Some(1));
+    assert_eq!(message_type(b"NTLMSSP\0\x03\0\0"), None);
+    assert_eq!(message_type(b"NTLMSSX\0\x03\0\0\0"), None);
+}
+
+/// The structure written out by hand: what MD5 covers is 16 zero octets, the length, the data.
+#[test]
+fn channel_bindings_cover_prefix_and_hash() {
+    let expected = {
+        let mut octets = vec![0u8; 16];
+        octets.extend([53, 0, 0, 0]);
+        octets.extend(b"tls-server-end-point:");
+        octets.extend([7u8; 32]);
+        crypto::md5(&[&octets])
+    };
+    assert_eq!(end_point_binding(&[7; 32]), expected);
+}
+
+#[test]
+fn our_own_client_is_let_in() {
+    let binding = end_point_binding(&[9; 32]);
+    for (now, bound) in [(0, None), (132_000_000_000_000_000, Some(binding))] {
+        let client = super::Client::new("Alice", "EXAMPLE", "secret");
+        let negotiate = client.negotiate();
+        let acceptor = Acceptor::new("EXAMPLE", "im.example.com", Policy::default());
+        let exchange = acceptor.challenge(&negotiate, CHALLENGE, now).unwrap();
+        let with = Ingredients {
+            nonce: [0xaa; 8],
+            session_key: [0x55; 16],
+            now: 1,
+            binding: bound,
+        };
+        let challenge = exchange.message().to_vec();
+        let answer = client.authenticate(&negotiate, &challenge, &with).unwrap();
+        let wrong = exchange
+            .clone()
+            .authenticate(&answer.message, Some([1; 16]));
+        assert_eq!(wrong.is_err(), bound.is_some(), "bound to another channel");
+        let proof = exchange.authenticate(&answer.message, bound).unwrap();
+        let verdict = proof.verify(Some(nt_hash("secret"))).unwrap();
+        assert_eq!(verdict.session_key, answer.session_key);
+        assert_eq!(verdict.strength, Strength::V2);
+    }
+}
+
+#[test]
+fn a_client_never_panics_at_a_challenge() {
+    bolero::check!().with_type::<Vec<u8>>().for_each(|octets| {
+        let octets = [b"NTLMSSP\0\x02\0\0\0".as_slice(), octets].concat();
+        let with = Ingredients {
+            nonce: [0; 8],
+            session_key: [0; 16],
+            now: 0,
+            binding: None,
+        };
+        let _ = super::Client::new("a", "", "b").authenticate(b"", &octets, &with);
+    });
+}

@@ -11,6 +11,7 @@ use crate::core::command::{
 };
 use crate::core::error::Error;
 use crate::core::id::{PointId, WatchId};
+use crate::gate::Cause;
 use rvp::document::Multistatus;
 use rvp::request::{NotificationType, Subscribe, SubscriptionId};
 use rvp::{CallBack, Status};
@@ -87,6 +88,9 @@ fn not_dialled(
                 who = %asked.caller.address, %call_back, peer = %asked.ends.peer.ip(), %why,
                 "send-only: notifications can't reach this client"
             );
+            asked.explain(Cause::Policy(format!(
+                "signed in send-only, {call_back} is not dialled: {why}"
+            )));
             Ok(Target::Nowhere)
         }
     }

@@ -1,0 +1,27 @@
+//! What a connection is, beyond its two ends: how it is encrypted and what it has proved.
+
+use crate::gate::Link;
+use crate::net::Conn;
+use bytes::Bytes;
+
+/// One connection, for as long as it lasts.
+#[derive(Debug, Default)]
+pub(super) struct Channel {
+    /// What it has proved (NTLM authenticates connections).
+    pub(super) link: Link,
+    /// Whether it speaks TLS with us.
+    pub(super) encrypted: bool,
+    /// The hash of our certificate that a client may have bound itself to (RFC 5929 4).
+    pub(super) certificate: Option<Bytes>,
+}
+
+impl Channel {
+    /// The channel of an accepted connection.
+    pub(super) fn of(conn: &Conn) -> Self {
+        Self {
+            link: Link::default(),
+            encrypted: conn.tls.is_some(),
+            certificate: conn.channel_binding.clone(),
+        }
+    }
+}

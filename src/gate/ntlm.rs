@@ -1,0 +1,506 @@
+//! NTLM and Negotiate over HTTP (MS-NTHT, RFC 4559): three legs on one connection.
+//!
+//! First message -> 401 with the challenge; last message -> verdict. From then on requests of that
+//! connection need no credentials; other credentials on it start afresh.
+
+use super::judge::{Judge, NoVerdict, Question};
+use super::link::{Asked, On, State, Wrap};
+use super::{Attempt, Cause, Decision, Fault, Gate, Granted, names};
+use crate::config::Scheme as Offered;
+use crate::core::access::Scheme;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Route};
+use crate::core::port::Account;
+use crate::core::time::Time;
+use crate::hub::Resolution;
+use auth::ntlm::{Acceptor, Exchange, Identity, Policy, Proof, Refusal, Session, Side, Strength};
+use auth::spnego::{self, Mechanism, Token};
+use auth::{digest, ntlm};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
+
+/// Milliseconds from 1601 to 1970: Windows file times start there.
+const EPOCHS_APART: u64 = 11_644_473_600_000;
+
+/// What a request carries.
+enum Carried<'a> {
+    Nothing,
+    Digest,
+    Token(Offered, &'a str),
+    /// A scheme that is not offered here, or none we know.
+    Foreign(String),
+}
+
+/// A leg that failed, and whose it was if that is known.
+struct Failed {
+    user: Identity,
+    cause: Cause,
+}
+
+impl<C: Into<Cause>> From<C> for Failed {
+    fn from(cause: C) -> Self {
+        Self {
+            user: Identity::default(),
+            cause: cause.into(),
+        }
+    }
+}
+
+/// What a leg leads to.
+enum Leg {
+    /// 401 with this token.
+    Ask(Vec<u8>),
+    /// Authenticated, with this last token.
+    Done(Arc<Account>, Option<Vec<u8>>),
+}
+
+impl Gate {
+    /// Judges one request of a connection that may authenticate as a whole.
+    pub async fn check_on(&self, attempt: &Attempt<'_>, on: &On<'_>) -> Decision {
+        match carried(attempt.values, on.schemes) {
+            Carried::Nothing => self.known(attempt, on),
+            Carried::Digest => {
+                // Other credentials end what the connection had proved.
+                on.link.take();
+                Self::offer(self.check(attempt), on)
+            }
+            Carried::Token(scheme, text) => {
+                if on.relayed {
+                    on.link.take();
+                    return self.refused(attempt, on, &Identity::default(), Cause::Relayed);
+                }
+                match self.leg(attempt, on, scheme, text).await {
+                    Ok(Leg::Ask(token)) => {
+                        self.stats.asked.add(1);
+                        Decision::Challenge {
+                            values: vec![value(scheme, &token)],
+                            stale: false,
+                            cause: None,
+                        }
+                    }
+                    Ok(Leg::Done(account, token)) => {
+                        self.stats.granted.add(1);
+                        on.link.put(State::Known(Arc::clone(&account)));
+                        let token = token.map(|token| value(scheme, &token));
+                        granted(attempt, account, token)
+                    }
+                    Err(failed) => self.refused(attempt, on, &failed.user, failed.cause),
+                }
+            }
+            Carried::Foreign(name) => {
+                on.link.take();
+                self.refused(attempt, on, &Identity::default(), Cause::NotOffered(name))
+            }
+        }
+    }
+
+    /// A request without credentials: whose the connection is, or a challenge.
+    fn known(&self, attempt: &Attempt<'_>, on: &On<'_>) -> Decision {
+        let nobody = Identity::default();
+        let Some(State::Known(account)) = on.link.take() else {
+            let challenge = self.challenge(attempt, false, None);
+            self.stats.asked.add(1);
+            return Self::offer(challenge, on);
+        };
+        if on.relayed {
+            return self.refused(attempt, on, &nobody, Cause::Relayed);
+        }
+        // A removed account, a new password: the connection proved something that is no more.
+        let now = match self.accounts.directory().resolve(&account.address) {
+            Resolution::Local(now) => Some(now),
+            Resolution::UnknownUser | Resolution::Foreign => None,
+        };
+        let same = |now: &Arc<Account>| {
+            now.person == account.person && now.secret == account.secret && !now.suspended
+        };
+        let Some(now) = now.filter(same) else {
+            return self.refused(attempt, on, &nobody, Cause::Changed);
+        };
+        on.link.put(State::Known(Arc::clone(&now)));
+        self.stats.granted.add(1);
+        granted(attempt, now, None)
+    }
+
+    async fn leg(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        scheme: Offered,
+        text: &str,
+    ) -> Result<Leg, Failed> {
+        let before = on.link.take();
+        let asked = match before {
+            Some(State::Asked(asked)) if asked.scheme == scheme => Some(asked),
+            _ => None,
+        };
+        let octets = STANDARD
+            .decode(text)
+            .map_err(|_| Cause::Token(name(scheme)))?;
+        if scheme == Offered::Ntlm {
+            return self.bare(attempt, on, scheme, &octets, asked).await;
+        }
+        match spnego::parse(&octets).map_err(|_| Cause::Token("Negotiate"))? {
+            Token::Bare(Mechanism::Ntlm, octets) => {
+                self.bare(attempt, on, scheme, &octets, asked).await
+            }
+            Token::Bare(Mechanism::Kerberos, _) => Err(Cause::Mechanism.into()),
+            Token::Init(init) => self.first(attempt, on, init),
+            Token::Continue(further) => {
+                let asked = asked.ok_or(Cause::NotChallenged)?;
+                self.further(attempt, on, further, asked).await
+            }
+        }
+    }
+
+    /// NTLM without wrapping, under either name.
+    async fn bare(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        scheme: Offered,
+        octets: &[u8],
+        asked: Option<Asked>,
+    ) -> Result<Leg, Failed> {
+        if ntlm::message_type(octets) == Some(1) {
+            let exchange = self.exchange(attempt, octets)?;
+            let token = exchange.message().to_vec();
+            on.link.put(State::Asked(Asked {
+                scheme,
+                wrap: Wrap::Bare,
+                exchange: Some(exchange),
+            }));
+            return Ok(Leg::Ask(token));
+        }
+        let Some(Asked {
+            wrap: Wrap::Bare,
+            exchange: Some(exchange),
+            ..
+        }) = asked
+        else {
+            return Err(not_challenged(octets));
+        };
+        let (account, _) = self.prove(attempt, on, exchange, octets).await?;
+        Ok(Leg::Done(account, None))
+    }
+
+    /// The first SPNEGO token.
+    fn first(&self, attempt: &Attempt<'_>, on: &On<'_>, init: spnego::Init) -> Result<Leg, Failed> {
+        let found = init.offered.iter();
+        let place = found
+            .filter(|(_, mechanism)| *mechanism == Mechanism::Ntlm)
+            .map(|(place, _)| *place)
+            .next()
+            .ok_or(Cause::Mechanism)?;
+        let first = place == 0;
+        // The token, if there is one, is of the client's first choice.
+        let token = init.token.filter(|_| first);
+        let exchange = match &token {
+            Some(token) => Some(self.exchange(attempt, token)?),
+            None => None,
+        };
+        let state = if first {
+            spnego::State::Incomplete
+        } else {
+            spnego::State::RequestIntegrity
+        };
+        let challenge = exchange.as_ref().map(Exchange::message);
+        let answer = spnego::answer(state, Some(Mechanism::Ntlm), challenge, None);
+        on.link.put(State::Asked(Asked {
+            scheme: Offered::Negotiate,
+            wrap: Wrap::Spnego {
+                list: init.list,
+                first,
+            },
+            exchange,
+        }));
+        Ok(Leg::Ask(answer))
+    }
+
+    /// A further SPNEGO token.
+    async fn further(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        further: spnego::Continue,
+        asked: Asked,
+    ) -> Result<Leg, Failed> {
+        let token = further.token.ok_or(Cause::Token("Negotiate"))?;
+        let Wrap::Spnego { list, first } = asked.wrap else {
+            return Err(Cause::NotChallenged.into());
+        };
+        let Some(exchange) = asked.exchange else {
+            let exchange = self.exchange(attempt, &token)?;
+            let challenge = Some(exchange.message());
+            let answer = spnego::answer(spnego::State::Incomplete, None, challenge, None);
+            on.link.put(State::Asked(Asked {
+                scheme: asked.scheme,
+                wrap: Wrap::Spnego { list, first },
+                exchange: Some(exchange),
+            }));
+            return Ok(Leg::Ask(answer));
+        };
+        let (account, verdict) = self.prove(attempt, on, exchange, &token).await?;
+        let failed = |cause: Cause| Failed {
+            user: verdict.identity.clone(),
+            cause,
+        };
+        let session = |side| Session::new(side, &verdict.session_key, verdict.flags);
+        let ours = match (further.integrity, session(Side::Client)) {
+            (Some(code), Some(mut client)) => {
+                if !client.verify(&list, &code) {
+                    return Err(failed(Cause::ListIntegrity));
+                }
+                session(Side::Server).map(|mut server| server.sign(&list))
+            }
+            // Without it anybody on the way could have taken a better mechanism off the list.
+            _ if !first => return Err(failed(Cause::ListIntegrity)),
+            _ => None,
+        };
+        let ours = ours.as_ref().map(<[u8; 16]>::as_slice);
+        let answer = spnego::answer(spnego::State::Completed, None, None, ours);
+        Ok(Leg::Done(account, Some(answer)))
+    }
+
+    fn exchange(&self, attempt: &Attempt<'_>, negotiate: &[u8]) -> Result<Exchange, Cause> {
+        if ntlm::message_type(negotiate) == Some(3) {
+            return Err(Cause::NotChallenged);
+        }
+        let mut challenge = [0; 8];
+        getrandom::fill(&mut challenge).map_err(|_| Cause::Randomness)?;
+        let weak = self.settings.weak_ntlm.iter();
+        let weakest = if weak.into_iter().any(|n| n.contains(attempt.peer)) {
+            Strength::V1
+        } else {
+            Strength::V2
+        };
+        let domain = self.netbios_of(attempt.domain);
+        let acceptor = Acceptor::new(&domain, &self.settings.host, Policy { weakest });
+        let now = file_time(attempt.now);
+        Ok(acceptor.challenge(negotiate, challenge, now)?)
+    }
+
+    /// The last leg: whose proof it is and whether it holds.
+    async fn prove(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        exchange: Exchange,
+        octets: &[u8],
+    ) -> Result<(Arc<Account>, ntlm::Verdict), Failed> {
+        let binding = on.certificate.map(ntlm::end_point_binding);
+        let proof = exchange.authenticate(octets, binding)?;
+        let user = proof.identity().clone();
+        let failed = |cause| Failed {
+            user: user.clone(),
+            cause,
+        };
+        let account = self.account_of(&user, attempt.domain);
+        let verdict = match &self.judge {
+            Judge::Local => self.prove_here(proof, account.as_deref()),
+            Judge::Directory(directory) => match directory.judge(question(&proof)).await {
+                Ok(base) => proof.conclude(base).map_err(Cause::from),
+                Err(NoVerdict::Refused(why)) => Err(said(why)),
+                Err(NoVerdict::Unavailable(why)) => Err(Cause::Unavailable(why)),
+            },
+        };
+        let verdict = verdict.map_err(failed)?;
+        // Only now: before the proof nobody learns who exists.
+        let account = account.ok_or_else(|| failed(Fault::UnknownUser.into()))?;
+        if account.suspended {
+            return Err(failed(Fault::Suspended.into()));
+        }
+        Ok((account, verdict))
+    }
+
+    fn prove_here(&self, proof: Proof, account: Option<&Account>) -> Result<ntlm::Verdict, Cause> {
+        let hash = account.and_then(|account| self.secrets.nt_hash(account));
+        proof.verify(hash).map_err(|refusal| match (account, hash) {
+            (None, _) => Fault::UnknownUser.into(),
+            (Some(_), None) => Fault::NoSecret.into(),
+            (Some(_), Some(_)) if refusal == Refusal::BadProof => Cause::WrongPassword,
+            _ => refusal.into(),
+        })
+    }
+
+    fn account_of(&self, user: &Identity, domain: &str) -> Option<Arc<Account>> {
+        let address = self.address_of(user, domain)?;
+        match self.accounts.directory().resolve(&address) {
+            Resolution::Local(account) => Some(account),
+            Resolution::UnknownUser | Resolution::Foreign => None,
+        }
+    }
+
+    /// The address behind an NTLM identity, by the same tables as Digest names (`decisions.md` 2).
+    fn address_of(&self, user: &Identity, domain: &str) -> Option<Address> {
+        let whole = user.user.contains(['@', '\\']);
+        if whole || user.domain.is_empty() {
+            return self.address(&user.user, domain);
+        }
+        // COMPAT(Windows 2000 and later): the DNS name of the domain instead of the NetBIOS one.
+        let ours = self.accounts.directory().domains().iter();
+        let named = ours
+            .map(String::as_str)
+            .find(|ours| ours.eq_ignore_ascii_case(&user.domain));
+        if let Some(domain) = named {
+            return Address::new(&user.user, domain).ok();
+        }
+        let text = format!("{}\\{}", user.domain, user.user);
+        names::address(&text, domain, &self.settings.netbios)
+    }
+
+    /// The NetBIOS name of one of our domains: as configured, else its first label.
+    fn netbios_of(&self, domain: &str) -> String {
+        let mut names: Vec<&str> = self
+            .settings
+            .netbios
+            .iter()
+            .filter(|(_, stands_for)| *stands_for == domain)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        names.sort_unstable();
+        let own = names.first().copied();
+        let label = own.unwrap_or_else(|| domain.split('.').next().unwrap_or(domain));
+        label.chars().take(15).collect()
+    }
+
+    fn refused(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        user: &Identity,
+        cause: Cause,
+    ) -> Decision {
+        let shown = match user.domain.as_str() {
+            "" => user.user.clone(),
+            domain => format!("{domain}\\{}", user.user),
+        };
+        let address = self
+            .address_of(user, attempt.domain)
+            .filter(|_| !user.user.is_empty());
+        self.note_refusal(attempt, &shown, address, cause.clone());
+        if cause.is_final() {
+            return Decision::Refused(cause);
+        }
+        Self::offer(self.challenge(attempt, false, Some(cause)), on)
+    }
+
+    /// Puts the schemes of this connection into a challenge that has Digest's values alone.
+    fn offer(decision: Decision, on: &On<'_>) -> Decision {
+        let Decision::Challenge {
+            values: digest,
+            stale,
+            cause,
+        } = decision
+        else {
+            return decision;
+        };
+        let mut values = Vec::with_capacity(on.schemes.len() + digest.len());
+        for scheme in on.schemes {
+            match scheme {
+                Offered::Digest => values.extend(digest.iter().cloned()),
+                Offered::Negotiate | Offered::Ntlm if on.relayed => {}
+                Offered::Negotiate | Offered::Ntlm => values.push(name(*scheme).to_owned()),
+            }
+        }
+        Decision::Challenge {
+            values,
+            stale,
+            cause,
+        }
+    }
+}
+
+/// The first value of a scheme that is offered.
+fn carried<'a>(values: &[&'a str], schemes: &[Offered]) -> Carried<'a> {
+    let mut foreign = None;
+    for text in values {
+        let (word, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let known = [Offered::Negotiate, Offered::Ntlm, Offered::Digest]
+            .into_iter()
+            .find(|scheme| name(*scheme).eq_ignore_ascii_case(word));
+        match known.filter(|scheme| schemes.contains(scheme)) {
+            Some(Offered::Digest) => return Carried::Digest,
+            Some(scheme) => return Carried::Token(scheme, rest.trim()),
+            None => {
+                foreign.get_or_insert_with(|| word.chars().take(32).collect());
+            }
+        }
+    }
+    foreign.map_or(Carried::Nothing, Carried::Foreign)
+}
+
+fn name(scheme: Offered) -> &'static str {
+    match scheme {
+        Offered::Negotiate => "Negotiate",
+        Offered::Ntlm => "NTLM",
+        Offered::Digest => "Digest",
+    }
+}
+
+fn value(scheme: Offered, token: &[u8]) -> String {
+    format!("{} {}", name(scheme), STANDARD.encode(token))
+}
+
+fn granted(attempt: &Attempt<'_>, account: Arc<Account>, answer: Option<String>) -> Decision {
+    Decision::Granted(Granted {
+        caller: Caller {
+            address: account.address.clone(),
+            person: Some(account.person),
+            scheme: Scheme::Ntlm,
+            route: Route::Point(attempt.stack),
+        },
+        account,
+        answer,
+    })
+}
+
+/// What is no first message and was not asked for.
+fn not_challenged(octets: &[u8]) -> Failed {
+    if ntlm::message_type(octets) == Some(3) {
+        Cause::NotChallenged.into()
+    } else {
+        Refusal::Malformed.into()
+    }
+}
+
+fn question(proof: &Proof) -> Question {
+    let identity = proof.identity();
+    Question {
+        user: identity.user.clone(),
+        domain: identity.domain.clone(),
+        workstation: identity.workstation.clone(),
+        challenge: proof.server_challenge(),
+        nt_response: proof.nt_response().to_vec(),
+        lm_response: proof.lm_response().to_vec(),
+    }
+}
+
+/// The cause behind a directory's words (NTSTATUS names or their texts).
+fn said(why: String) -> Cause {
+    let lower = why.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if has(&["time difference", "time_difference", "clock"]) {
+        Cause::Clock(why)
+    } else if has(&[
+        "wrong password",
+        "wrong_password",
+        "logon failure",
+        "logon_failure",
+    ]) {
+        Cause::WrongPassword
+    } else if has(&["no such user", "no_such_user"]) {
+        Cause::Digest(digest::Cause::UnknownUser)
+    } else {
+        Cause::Directory(why)
+    }
+}
+
+/// Windows file time: 100 ns since 1601.
+fn file_time(now: Time) -> u64 {
+    now.0.saturating_add(EPOCHS_APART).saturating_mul(10_000)
+}
+
+#[cfg(test)]
+#[path = "ntlm_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ mod link;
 mod names;
 mod ntlm;
 mod refusals;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use cause::Cause;
 pub use judge::{Judge, NoVerdict, Question, Verdicts};
 pub use link::{Link, On};
 pub use refusals::Refusal;
+pub use shared::Shared;
 
 use crate::config::Network;
 use crate::core::access::Scheme;

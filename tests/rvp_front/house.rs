@@ -105,14 +105,7 @@ impl House {
     }
 
     pub fn user(&self, name: &str) -> User {
-        User {
-            name: name.to_owned(),
-            server: self.at,
-            digest: Client::new(name, name),
-            agent: None,
-            host: "im.example.com".into(),
-            stream: None,
-        }
+        User::of(name, self.at, "im.example.com")
     }
 
     /// Sends octets, closes the sending side, reads everything.
@@ -213,6 +206,18 @@ pub struct User {
 static CNONCE: AtomicU64 = AtomicU64::new(0);
 
 impl User {
+    /// A user of any server, with the user name as password.
+    pub fn of(name: &str, server: SocketAddr, host: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            server,
+            digest: Client::new(name, name),
+            agent: None,
+            host: host.to_owned(),
+            stream: None,
+        }
+    }
+
     pub fn node(&self) -> String {
         format!("/instmsg/aliases/{}", self.name)
     }

@@ -9,6 +9,7 @@ use super::head::BadHead;
 use super::listen::{Answered, App, Arrived, Ends, Payload};
 use super::method;
 use super::names::{Names, NotOurs};
+use super::peer::{Peers, Place, is_peer};
 use super::status::of_error;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply as Done};
@@ -32,6 +33,7 @@ pub(super) struct Front {
     pub(super) policy: Policy,
     pub(super) gates: Gates,
     pub(super) dialects: Arc<Dialects>,
+    pub(super) peers: Arc<Peers>,
     /// Octets of a body.
     pub(super) body: usize,
 }
@@ -63,7 +65,7 @@ pub(super) struct Refused {
     /// For the log.
     pub(super) cause: String,
     /// For the client, where that is another thing.
-    told: Option<&'static str>,
+    pub(super) told: Option<&'static str>,
     /// For `explain`, where the cause is one that people ask about.
     why: Option<Box<Cause>>,
 }
@@ -288,8 +290,19 @@ impl Front {
         let no = |refused: Refused| No::Refused(refused, None);
         let target = arrived.target.to_string();
         let judged = self.judge(arrived, &target).map_err(no)?;
-        let Granted { caller, answer, .. } = self.authenticate(arrived, &target, &judged).await?;
-        *proof = answer;
+        let vouched = match &judged {
+            Judged::Fine(request, _) => self.vouch(arrived, &target, request)?,
+            Judged::Later(_) => None,
+        };
+        let caller = match vouched {
+            Some(caller) => caller,
+            None => {
+                let Granted { caller, answer, .. } =
+                    self.authenticate(arrived, &target, &judged).await?;
+                *proof = answer;
+                caller
+            }
+        };
         let no = |refused: Refused| {
             if let Some(cause) = refused.explained() {
                 let (peer, now) = (arrived.ends.peer.ip(), self.hub.now());
@@ -301,8 +314,16 @@ impl Front {
             Judged::Fine(request, body) => (request, body),
             Judged::Later(refused) => return Err(no(refused)),
         };
-        self.bind(&request, &caller, arrived.ends).map_err(no)?;
-        let (account, address) = self.node(&request, arrived.ends).map_err(no)?;
+        // What another server says of its own people is bound already.
+        if !is_peer(&caller) {
+            self.bind(&request, &caller, arrived.ends).map_err(no)?;
+        }
+        let ends = self.ends(arrived, &caller);
+        let place = self.place(arrived, &request, &caller, ends).await;
+        let (account, address) = match place.map_err(no)? {
+            Place::Here(account, address) => (account, address),
+            Place::Answered(reply) => return Ok((reply, None)),
+        };
         // Answers precede the notifications they cause (`rvp.md` 8.5).
         let hold = match (&request.action, caller.person) {
             (Action::Notify(_) | Action::Propfind | Action::Subscriptions(_), _) | (_, None) => {
@@ -317,7 +338,7 @@ impl Front {
             caller: &caller,
             account: &account,
             address: &address,
-            ends: arrived.ends,
+            ends,
         };
         let reply = method::run(&asked).await.map_err(no)?;
         let after = hold.map(|hold| Box::new(hold) as Box<dyn std::any::Any + Send>);
@@ -406,7 +427,11 @@ impl Front {
         }
     }
 
-    fn node(&self, request: &Request, ends: Ends) -> Result<(Arc<Account>, Address), Refused> {
+    pub(super) fn node(
+        &self,
+        request: &Request,
+        ends: Ends,
+    ) -> Result<(Arc<Account>, Address), Refused> {
         let address = self
             .names
             .address(&request.node, Some(ends.local.ip()))

@@ -36,47 +36,65 @@ impl Entrance {
         way: &Way<'_>,
         now: Time,
     ) -> Result<Granted, No> {
-        let values: Vec<&str> = arrived
-            .headers
-            .get_all(AUTHORIZATION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let values = values(arrived);
+        let mut attempt = attempt(arrived, &values, way.target, way.domain, now);
+        attempt.claimed = way.claimed;
         let channel = &arrived.channel;
-        let peer = arrived.ends.peer.ip();
-        let attempt = Attempt {
-            values: &values,
-            method: arrived.method.as_str(),
-            uri: way.target,
-            body: match &arrived.body {
-                Payload::Whole(octets) => octets,
-                Payload::TooLarge => &[],
-            },
-            peer,
-            stack: RVP,
-            domain: way.domain,
-            claimed: way.claimed,
-            // Old clients know RFC 2617 alone, and some take the first or last value unseen.
-            offer: Offer::Md5,
-            now,
-        };
+        let peer = attempt.peer;
         let on = On {
             link: &channel.link,
             schemes: self.rvp.schemes(peer, channel.encrypted),
             certificate: channel.certificate.as_deref(),
             relayed: is_relayed(&arrived.headers),
         };
-        match gate.check_on(&attempt, &on).await {
-            Decision::Granted(granted) => Ok(granted),
-            Decision::Challenge { values, .. } => Err(No::Challenge(values)),
-            Decision::Refused(cause) => {
-                let status = match cause {
-                    Cause::Unavailable(_) | Cause::Randomness => Status::Unavailable,
-                    _ if cause.is_suspended() => Status::Forbidden,
-                    _ => Status::BadRequest,
-                };
-                Err(No::Refused(Refused::new(status, cause.to_string()), None))
-            }
+        answer(gate.check_on(&attempt, &on).await)
+    }
+}
+
+/// All credentials of a request.
+pub(super) fn values(arrived: &Arrived) -> Vec<&str> {
+    let values = arrived.headers.get_all(AUTHORIZATION).iter();
+    values.filter_map(|value| value.to_str().ok()).collect()
+}
+
+/// The request as the gate sees it, nobody claimed.
+pub(super) fn attempt<'a>(
+    arrived: &'a Arrived,
+    values: &'a [&'a str],
+    target: &'a str,
+    domain: &'a str,
+    now: Time,
+) -> Attempt<'a> {
+    Attempt {
+        values,
+        method: arrived.method.as_str(),
+        uri: target,
+        body: match &arrived.body {
+            Payload::Whole(octets) => octets,
+            Payload::TooLarge => &[],
+        },
+        peer: arrived.ends.peer.ip(),
+        stack: RVP,
+        domain,
+        claimed: None,
+        // Old clients know RFC 2617 alone, and some take the first or last value unseen.
+        offer: Offer::Md5,
+        now,
+    }
+}
+
+/// What the gate says, as the front says it.
+pub(super) fn answer(decision: Decision) -> Result<Granted, No> {
+    match decision {
+        Decision::Granted(granted) => Ok(granted),
+        Decision::Challenge { values, .. } => Err(No::Challenge(values)),
+        Decision::Refused(cause) => {
+            let status = match cause {
+                Cause::Unavailable(_) | Cause::Randomness => Status::Unavailable,
+                _ if cause.is_suspended() => Status::Forbidden,
+                _ => Status::BadRequest,
+            };
+            Err(No::Refused(Refused::new(status, cause.to_string()), None))
         }
     }
 }

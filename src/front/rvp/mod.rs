@@ -16,6 +16,7 @@ mod listen;
 mod method;
 mod names;
 mod outbound;
+mod peer;
 mod render;
 mod status;
 mod translate;
@@ -42,6 +43,7 @@ use channel::Channel;
 use encoding::Dialects;
 use listen::Ends;
 use outbound::{Outbox, Postman};
+use peer::Peers;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +93,11 @@ impl RvpFront {
             certificates,
         } = Listeners::open(config, caps)?;
         let all = [addresses.as_slice(), &tls_addresses].concat();
-        let names = names(config, &all);
+        let mut names = names(config, &all);
+        for (domain, host) in Peers::foreign_hosts(config) {
+            names.abroad(&domain, &host);
+        }
+        let peers = Peers::new(hub, &names, config, &all, tasks);
         let gates = Gates::default();
         let dialects = Arc::new(Dialects::new(config.rvp.text_encoding));
         let postman = Arc::new(Postman {
@@ -100,11 +106,13 @@ impl RvpFront {
             dialects: Arc::clone(&dialects),
             system: system_address(config),
         });
+        peers.write_by(&postman);
         let dialler = dialler(config, &postman, &gates, tasks);
         let outbox = Outbox {
             hub: hub.clone(),
             dialler,
             postman,
+            peers: Arc::clone(&peers),
         };
         hub.attach(RVP, Arc::new(outbox), FIDELITY);
         let front = Front {
@@ -117,6 +125,7 @@ impl RvpFront {
             policy: policy(config, &all),
             gates,
             dialects,
+            peers,
             body: config.limits.body,
         };
         Ok(Self {
@@ -134,6 +143,7 @@ impl RvpFront {
         if let Some(certificates) = self.certificates {
             tasks.spawn_until_stop(certificates.follow());
         }
+        self.front.peers.serve(tasks);
         let limits = self.limits;
         for listener in self.listeners {
             let (front, inner) = (Arc::clone(&self.front), tasks.clone());

@@ -133,7 +133,14 @@ impl Names {
             )
     }
 
-    fn host_of(&self, domain: &str) -> String {
+    /// The host that logical URLs of a domain of somebody else name.
+    pub(super) fn abroad(&mut self, domain: &str, host: &str) {
+        let host = host_key(host);
+        self.canonical.insert(domain.to_owned(), host);
+    }
+
+    /// The host that we write for a domain.
+    pub(super) fn host_of(&self, domain: &str) -> String {
         self.canonical
             .get(domain)
             .cloned()

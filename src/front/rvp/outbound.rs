@@ -8,6 +8,7 @@ use super::callback::queue::{Dialler, Fate, Job, Post, Work};
 use super::encoding::Dialects;
 use super::handle::Wire;
 use super::names::Names;
+use super::peer::Peers;
 use super::{render, status};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -36,10 +37,14 @@ pub(super) struct Outbox {
     pub(super) hub: Hub,
     pub(super) dialler: Dialler,
     pub(super) postman: Arc<Postman>,
+    pub(super) peers: Arc<Peers>,
 }
 
 impl Outbound for Outbox {
     fn take(&self, event: Event) {
+        let Some(event) = self.peers.take(event) else {
+            return;
+        };
         match event {
             Event::Deliver {
                 person,
@@ -224,7 +229,7 @@ impl Postman {
         }
     }
 
-    fn send(&self, person: PersonId, command: Command) {
+    pub(super) fn send(&self, person: PersonId, command: Command) {
         let caller = Caller {
             address: self.system.clone(),
             person: None,

@@ -1,16 +1,18 @@
 //! NOTIFY: a message to a person (`rvp.md` 5).
 
 use super::super::app::{Asked, Refused, Reply};
+use super::super::peer::is_peer;
 use super::super::{RVP, content};
 use crate::core::command::{Command, Reply as Done, Submit};
 use crate::core::error::Error;
-use crate::core::id::{ConversationId, MessageId};
+use crate::core::id::{ConversationId, MessageId, PersonId};
 use crate::core::message::{Ack, Content, Message, Original};
 use bytes::Bytes;
 use rvp::Status;
 use rvp::document::{Contact, Message as WireMessage, Notification};
 use rvp::mime::{Block, session_id};
-use rvp::request::{AckType, Notify};
+use rvp::request::{AckType, Notify, SubscriptionId};
+use std::sync::Arc;
 
 /// Sends what the body holds.
 pub(super) async fn run(
@@ -18,12 +20,32 @@ pub(super) async fn run(
     head: &Notify,
     body: &Notification,
 ) -> Result<Reply, Refused> {
+    if is_peer(asked.caller) && head.hops > asked.front.peers.max_hops(asked.caller) {
+        return Err(Error::Loop.into());
+    }
     match body {
         Notification::Message(message) => {
             bind(asked, &message.from)?;
             let parts = parts(asked, message)?;
             let name = message.from.description.as_str();
             submit(asked, head, parts, name).await
+        }
+        Notification::Properties(change) if is_peer(asked.caller) => {
+            bind(asked, &change.from)?;
+            let id = head.subscription.as_ref().map(SubscriptionId::as_str);
+            let from = &asked.caller.address;
+            if asked.front.peers.notified(from, id, &change.update) {
+                return Ok(Reply::empty());
+            }
+            // A client subscribed there by itself: it knows what this is about.
+            let parts = Parts {
+                content: Content::Opaque {
+                    what: content::DOCUMENT.into(),
+                },
+                bytes: body.to_xml(),
+                conversation: None,
+            };
+            submit(asked, head, parts, "").await
         }
         // Only the node itself, that is its server, says that it has changed.
         Notification::Properties(_) => Err(Refused::new(
@@ -43,6 +65,16 @@ pub(super) async fn run(
     }
 }
 
+/// The sender's person or stand-in.
+fn sender(asked: &Asked<'_>) -> Result<PersonId, Refused> {
+    let person = if is_peer(asked.caller) {
+        asked.front.peers.sender(asked.caller)
+    } else {
+        asked.caller.person
+    };
+    person.ok_or_else(|| Error::Denied("no person").into())
+}
+
 struct Parts {
     content: Content,
     bytes: Bytes,
@@ -55,7 +87,7 @@ fn bind(asked: &Asked<'_>, from: &Contact) -> Result<(), Refused> {
     let claimed = from
         .principal()
         .ok()
-        .and_then(|principal| front.names.claimed(&principal, Some(asked.ends.local.ip())));
+        .and_then(|principal| front.peers.claimed(&principal, asked.ends.local.ip()));
     let bound =
         claimed.is_some_and(|address| front.gate.bind(asked.caller, Some(&address)).is_ok());
     if bound {
@@ -69,7 +101,7 @@ fn bind(asked: &Asked<'_>, from: &Contact) -> Result<(), Refused> {
 }
 
 fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {
-    let person = asked.caller.person.ok_or(Error::Denied("no person"))?;
+    let person = sender(asked)?;
     let dialects = &asked.front.dialects;
     let text = dialects.read(person, asked.ends.peer.ip(), &message.mime);
     let block = Block::parse(&text)?;
@@ -94,7 +126,7 @@ async fn submit(
     parts: Parts,
     name: &str,
 ) -> Result<Reply, Refused> {
-    let person = asked.caller.person.ok_or(Error::Denied("no person"))?;
+    let person = sender(asked)?;
     let message = Message {
         // Given by the core.
         id: MessageId(0),
@@ -117,6 +149,14 @@ async fn submit(
         },
         hops: u8::try_from(head.hops).unwrap_or(u8::MAX),
     };
+    if is_peer(asked.caller) {
+        // Its own server has submitted it: what is left is to deliver it.
+        let deliver = Command::Deliver(Arc::new(message));
+        return match asked.call(deliver).await? {
+            Done::Sent(_) => Ok(Reply::empty()),
+            _ => Err(Error::Storage.into()),
+        };
+    }
     let command = Command::Submit(Submit {
         message,
         conversation: parts.conversation,

@@ -4,6 +4,7 @@ use super::super::app::{Asked, Refused, Reply};
 use super::super::callback::policy::{Mismatch, NotDialled};
 use super::super::handle::Wire;
 use super::super::names::Way;
+use super::super::peer::{is_peer, wire};
 use super::super::{RVP, translate};
 use super::{propfind, seconds, seconds_left};
 use crate::core::command::{
@@ -37,6 +38,8 @@ pub(super) async fn new(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Re
 enum Target {
     /// To the caller's own inboxes.
     Logical,
+    /// To the caller's own server.
+    Server,
     /// To this checked address.
     Dial(SocketAddr),
     /// Nowhere: the address may not be dialled.
@@ -46,6 +49,17 @@ enum Target {
 fn target(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
     let front = asked.front;
     let (source, local) = (asked.ends.peer.ip(), asked.ends.local.ip());
+    if is_peer(asked.caller) && front.peers.is_elsewhere(&asked.caller.address) {
+        let node = call_back.node().map(rvp::Principal::Node);
+        let named = node.and_then(|node| front.peers.claimed(&node, local));
+        if named.as_ref() == Some(&asked.caller.address) {
+            return Ok(Target::Server);
+        }
+        return Err(Refused::new(
+            Status::Forbidden,
+            "the Call-Back is not the logical URL of whom the server speaks for",
+        ));
+    }
     match front
         .names
         .way(call_back, local, |at| front.policy.is_ours(at))
@@ -100,7 +114,7 @@ fn wire(asked: &Asked<'_>, call_back: &CallBack, target: &Target) -> Wire {
     Wire {
         endpoint: match target {
             Target::Dial(endpoint) => Some(*endpoint),
-            Target::Logical | Target::Nowhere => None,
+            Target::Logical | Target::Server | Target::Nowhere => None,
         },
         host: call_back.authority().to_string(),
         target: call_back.target(),
@@ -122,7 +136,7 @@ async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> 
     let reach = match target {
         Target::Dial(_) => Reach::Full,
         Target::Nowhere => Reach::SendOnly,
-        Target::Logical => {
+        Target::Logical | Target::Server => {
             return Err(Refused::new(
                 Status::BadRequest,
                 "a sign-in needs a listener of the client's own as Call-Back",
@@ -176,7 +190,7 @@ async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
     let target = target(asked, &wish.call_back)?;
     let via = match target {
         Target::Logical => Via::Inboxes,
-        Target::Dial(_) | Target::Nowhere => Via::Direct,
+        Target::Dial(_) | Target::Server | Target::Nowhere => Via::Direct,
     };
     let command = Command::Watch(Watch {
         stack: RVP,
@@ -184,7 +198,10 @@ async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
         via,
         notify: false,
         key: None,
-        handle: wire(asked, &wish.call_back, &target).handle(),
+        handle: match target {
+            Target::Server => wire::handle(&asked.caller.address),
+            _ => wire(asked, &wish.call_back, &target).handle(),
+        },
     });
     let Done::Watching {
         watch: Some(watch),

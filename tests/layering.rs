@@ -23,6 +23,7 @@ const PARTS: [(&str, &[&str]); 14] = [
         &[
             "core",
             "hub",
+            "gate",
             "config",
             "net",
             "credentials",

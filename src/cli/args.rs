@@ -89,6 +89,15 @@ pub(super) enum Command {
         #[arg(value_name = "ADDRESS")]
         address: Option<String>,
     },
+    /// Why somebody can't sign in: the last refusals with their true causes (asks the running server)
+    ///
+    /// Clients show one text for everything; this shows what it was: unknown alias, wrong host in
+    /// the URL, a scheme that is not offered, a bad password, policy, clock.
+    #[command(after_help = "Example:\n  tristack explain alice@example.com")]
+    Explain {
+        /// user@domain, as the person wrote it
+        address: String,
+    },
     /// What became of messages (asks the running server)
     #[command(
         after_help = "Examples:\n  tristack trace --user alice@example.com\n  tristack trace --message 0193a1c2d3e4f5061728394a5b6c7d8e"

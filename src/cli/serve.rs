@@ -89,6 +89,7 @@ impl Server {
         let services = Services {
             hub: hub.clone(),
             accounts: accounts.clone(),
+            gate,
         };
         control::serve(&config.control_socket(), services, &tasks)
             .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;

@@ -1,11 +1,11 @@
-//! `tristack who` and `tristack trace`: what the running server knows.
+//! `tristack who`, `tristack explain` and `tristack trace`: what the running server knows.
 
 use super::out::Out;
 use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{Done, PersonRow, Request, TraceRow};
+use crate::control::{Done, PersonRow, RefusalRow, Request, TraceRow};
 use std::fmt::Write as _;
 
 pub(super) async fn who(
@@ -87,6 +87,36 @@ fn person_text(person: &PersonRow) -> String {
         let _ = writeln!(text, "\nwatched by {}", person.watchers.join(", "));
     }
     text
+}
+
+pub(super) async fn explain(config: Config, address: String, out: &Out) -> Result<Exit, Failure> {
+    let done = connect(&config)
+        .await?
+        .ask(&Request::Explain {
+            address: address.clone(),
+        })
+        .await?;
+    let Done::Refusals(refusals) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&refusals, || refusals_text(&address, &refusals));
+    Ok(Exit::Done)
+}
+
+fn refusals_text(address: &str, refusals: &[RefusalRow]) -> String {
+    if refusals.is_empty() {
+        return format!("No sign-in of {address} was refused since the server started.\n");
+    }
+    let mut table = Table::new(&["WHEN", "FROM", "STACK", "CAUSE"]);
+    for refusal in refusals {
+        table.row([
+            refusal.at.clone(),
+            refusal.peer.clone(),
+            refusal.stack.clone(),
+            refusal.cause.clone(),
+        ]);
+    }
+    table.print()
 }
 
 pub(super) async fn trace(

@@ -16,6 +16,6 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{Services, serve};
 pub use wire::{
-    Answer, Done, NodeRequest, NodeRow, PersonRow, PointRow, Request, RowResult, RowState, StepRow,
-    TargetRequest, TargetRow, TraceRow, UserRow,
+    Answer, Done, NodeRequest, NodeRow, PersonRow, PointRow, RefusalRow, Request, RowResult,
+    RowState, StepRow, TargetRequest, TargetRow, TraceRow, UserRow,
 };

@@ -1,6 +1,6 @@
 //! What operators see of people and messages: the true reasons, not the mapped ones.
 
-use super::wire::{PersonRow, PointRow, StepRow, TraceRow};
+use super::wire::{PersonRow, PointRow, RefusalRow, StepRow, TraceRow};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing};
@@ -8,6 +8,7 @@ use crate::core::id::MessageId;
 use crate::core::port::Account;
 use crate::core::presence::State;
 use crate::core::trace::{Checkpoint, Step};
+use crate::gate::{Gate, Refusal};
 use crate::hub::{Hub, Resolution};
 use crate::telemetry::{tame, utc};
 use std::sync::Arc;
@@ -64,6 +65,18 @@ pub(super) fn traces(
         .iter()
         .map(|(id, steps)| trace_row(*id, steps))
         .collect())
+}
+
+/// The last refused sign-ins of an address, whether it exists or not.
+pub(super) fn refusals(gate: &Gate, address: &str) -> Result<Vec<RefusalRow>, String> {
+    let address = Address::parse(address).map_err(|why| format!("{address:?}: {why}"))?;
+    let row = |refusal: &Refusal| RefusalRow {
+        at: utc(refusal.at.0),
+        peer: refusal.peer.to_string(),
+        stack: refusal.stack.to_string(),
+        cause: tame(&refusal.cause.to_string()),
+    };
+    Ok(gate.refusals(&address).iter().map(row).collect())
 }
 
 fn local(hub: &Hub, text: &str) -> Result<Arc<Account>, String> {

@@ -3,11 +3,13 @@
 use super::accounts::Accounts;
 use super::report;
 use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
+use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::Tasks;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -21,6 +23,8 @@ pub struct Services {
     pub hub: Hub,
     /// Accounts.
     pub accounts: Accounts,
+    /// Refused sign-ins.
+    pub gate: Arc<Gate>,
 }
 
 /// Opens the socket (mode 0600) and serves it until the process stops. A socket left by a dead
@@ -110,6 +114,9 @@ async fn answer(services: &Services, request: Request) -> Answer {
         Request::Who { address } => report::who(&services.hub, address.as_deref())
             .await
             .map(Done::People),
+        Request::Explain { address } => {
+            report::refusals(&services.gate, &address).map(Done::Refusals)
+        }
         Request::Trace { message, user } => {
             report::traces(&services.hub, message.as_deref(), user.as_deref()).map(Done::Traces)
         }

@@ -38,6 +38,11 @@ pub enum Request {
         /// One person; `None` = everybody who is signed in.
         address: Option<String>,
     },
+    /// Why somebody could not sign in. Answer: [`Done::Refusals`].
+    Explain {
+        /// Who.
+        address: String,
+    },
     /// What became of messages. Answer: [`Done::Traces`].
     Trace {
         /// One message.
@@ -137,6 +142,8 @@ pub enum Done {
     Targets(Vec<TargetRow>),
     /// People.
     People(Vec<PersonRow>),
+    /// Refused sign-ins, newest first.
+    Refusals(Vec<RefusalRow>),
     /// Traces, newest first.
     Traces(Vec<TraceRow>),
 }
@@ -280,6 +287,19 @@ pub struct TraceRow {
     pub message: String,
     /// Its checkpoints.
     pub steps: Vec<StepRow>,
+}
+
+/// One refused sign-in.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RefusalRow {
+    /// When (RFC 3339).
+    pub at: String,
+    /// From which address.
+    pub peer: String,
+    /// On which stack.
+    pub stack: String,
+    /// The true cause, which the client was not told.
+    pub cause: String,
 }
 
 /// One checkpoint.

@@ -25,6 +25,10 @@ pub struct Server {
     pub sip_tcp: SocketAddr,
     /// Health.
     pub admin: SocketAddr,
+    /// RVP over HTTPS, if it listens.
+    pub rvps: Option<SocketAddr>,
+    /// Further lines of `[rvp]`.
+    rvp_lines: String,
 }
 
 impl Server {
@@ -35,6 +39,11 @@ impl Server {
 
     /// The same with further lines of configuration.
     pub fn start_with(users: &[&str], configuration: &str) -> Self {
+        Self::start_rvp(users, "", configuration)
+    }
+
+    /// The same with further lines of `[rvp]`, too.
+    pub fn start_rvp(users: &[&str], rvp_lines: &str, configuration: &str) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tristack-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -47,6 +56,8 @@ impl Server {
             sip_udp: any,
             sip_tcp: any,
             admin: any,
+            rvps: None,
+            rvp_lines: rvp_lines.to_owned(),
         };
         server.configure(configuration);
         server.import(users);
@@ -154,10 +165,10 @@ impl Server {
         let _ = write!(
             text,
             "[server]\ndata_dir = \"data\"\ndomains = [\"example.com\"]\n\
-             [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.example.com\", \"localhost\", \"127.0.0.1\"]\n\
+             [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.example.com\", \"localhost\", \"127.0.0.1\"]\n{}\n\
              [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n[admin]\nlisten = \"{}\"\n\
              [log]\nlevel = \"debug\"\n{more}",
-            self.rvp, self.sip_udp, self.sip_tcp, self.admin
+            self.rvp, self.rvp_lines, self.sip_udp, self.sip_tcp, self.admin
         );
         std::fs::write(self.folder.join("tristack.toml"), text).expect("a configuration");
     }
@@ -197,6 +208,7 @@ impl Server {
         self.sip_udp = address("udp:");
         self.sip_tcp = address("tcp:");
         self.admin = address("admin=http://");
+        self.rvps = ready.contains("rvps=").then(|| address("rvps=https://"));
     }
 }
 

@@ -13,3 +13,4 @@ pub mod hub;
 pub mod net;
 pub mod storage;
 pub mod telemetry;
+pub mod winbind;

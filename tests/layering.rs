@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("hub", &["core"]),
     ("config", &["core"]),
     ("net", &["config"]),
+    ("winbind", &["gate"]),
     ("telemetry", &["config"]),
     ("storage", &["core"]),
     ("credentials", &["core", "config"]),
@@ -43,7 +44,7 @@ const PARTS: [(&str, &[&str]); 14] = [
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
@@ -51,6 +52,7 @@ const CRATES: [(&str, &[&str]); 14] = [
         "net",
         &["tokio", "tokio_util", "rustls", "tokio_rustls", "rcgen"],
     ),
+    ("winbind", &["tokio"]),
     ("telemetry", &[]),
     ("storage", &["tokio", "sqlx"]),
     ("credentials", &["auth", "getrandom"]),

@@ -5,9 +5,10 @@ use crate::config::{self, Config, Limits};
 use crate::control::Seal;
 use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
-use crate::gate::GateSettings;
+use crate::gate::{GateSettings, Judge};
 use crate::hub;
 use crate::net::Caps;
+use crate::winbind::Winbind;
 use auth::digest::NonceSettings;
 use std::sync::Arc;
 
@@ -68,6 +69,19 @@ pub(super) fn gate(config: &Config) -> GateSettings {
         },
         host: config.rvp.hosts.first().cloned().unwrap_or_default(),
         weak_ntlm: config.rvp.ntlm_v1_networks.clone(),
+    }
+}
+
+/// Who checks NTLM proofs.
+pub(super) fn judge(config: &Config) -> Judge {
+    let auth = &config.auth;
+    match auth.ntlm {
+        config::Ntlm::Local => Judge::Local,
+        config::Ntlm::Winbind => Judge::Directory(Arc::new(Winbind::new(
+            auth.winbind_helper.clone(),
+            auth.winbind_helpers,
+            auth.winbind_timeout,
+        ))),
     }
 }
 

@@ -59,12 +59,13 @@ impl Server {
         )
         .await
         .map_err(|e| unavailable(&e))?;
-        let gate = Arc::new(Gate::new(
+        let gate = Gate::new(
             Arc::new(hub.clone()),
             Arc::clone(&credentials),
             compose::gate(&config),
             hub.now(),
-        ));
+        );
+        let gate = Arc::new(gate.with_judge(compose::judge(&config)));
         let (tasks, caps) = (Tasks::new(), compose::caps(&config));
         let parts = Parts {
             config: &config,

@@ -20,7 +20,7 @@ mod tls;
 mod value;
 
 pub use admin::Admin;
-pub use auth::{Auth, Keep};
+pub use auth::{Auth, Keep, Ntlm};
 pub use domain::{Archive, Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};

@@ -476,20 +476,19 @@ fn question(proof: &Proof) -> Question {
     }
 }
 
-/// The cause behind a directory's words (NTSTATUS names or their texts).
+/// The cause behind a directory's words: NTSTATUS names, or the texts Samba has for them.
 fn said(why: String) -> Cause {
     let lower = why.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if has(&["time difference", "time_difference", "clock"]) {
+    if has(&["date difference", "time_difference"]) {
         Cause::Clock(why)
     } else if has(&[
-        "wrong password",
+        "current password is not correct",
         "wrong_password",
-        "logon failure",
         "logon_failure",
     ]) {
         Cause::WrongPassword
-    } else if has(&["no such user", "no_such_user"]) {
+    } else if has(&["account does not exist", "no_such_user"]) {
         Cause::Digest(digest::Cause::UnknownUser)
     } else {
         Cause::Directory(why)

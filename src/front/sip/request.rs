@@ -32,7 +32,7 @@ const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, OPTIONS, ACK, CANCEL
 /// Event packages served.
 pub(super) const EVENTS: &str = "presence";
 /// COMPAT(many): extensions that need nothing of us.
-const EXTENSIONS: [&str; 2] = ["outbound", "path"];
+const EXTENSIONS: [&str; 1] = ["outbound"];
 
 /// An authenticated request.
 pub(super) struct Known {
@@ -143,7 +143,7 @@ impl Shard {
             r.header(HeaderId::Allow, ALLOW)
                 .header(HeaderId::Accept, translate::ACCEPT)
                 .header(HeaderId::AllowEvents, EVENTS)
-                .header(HeaderId::Supported, "outbound, path")
+                .header(HeaderId::Supported, "outbound")
         });
     }
 

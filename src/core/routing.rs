@@ -75,7 +75,12 @@ impl User {
                 doubted = true;
                 continue;
             }
-            match fx.fidelity(message.original.stack, stack, message.content.kind()) {
+            // What goes to other people here is judged by their own inboxes.
+            let fidelity = match stack {
+                INSIDE => Fidelity::Exact,
+                _ => fx.fidelity(message.original.stack, stack, message.content.kind()),
+            };
+            match fidelity {
                 Fidelity::Dropped => unshown = true,
                 Fidelity::Refused => refused = true,
                 Fidelity::Exact | Fidelity::Adapted => attempts.push(Attempt {
@@ -132,9 +137,10 @@ impl User {
 
     /// The newest point of an inbox that can be delivered to, and whether it can be right now.
     pub(super) fn point_for(&self, stack: Stack, inbox: &str) -> Option<(PointId, bool)> {
-        if stack == INSIDE {
-            let node = self.account().node.as_ref()?;
-            let member = node.members.iter().find(|who| who.to_string() == inbox)?;
+        if stack == INSIDE
+            && let Some(node) = &self.account().node
+            && let Some(member) = node.members.iter().find(|who| who.to_string() == inbox)
+        {
             return Some((member_point(member), true));
         }
         let newest = self

@@ -15,7 +15,8 @@ use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
 use crate::core::id::PersonId;
-use crate::core::port::Account;
+use crate::core::node::{Node, covers};
+use crate::core::port::{Account, Secret, StoreError};
 use crate::gate::{Cause, Gate, Granted};
 use crate::hub::{Hub, Resolution};
 use bytes::Bytes;
@@ -36,6 +37,10 @@ pub(super) struct Front {
     pub(super) peers: Arc<Peers>,
     /// Octets of a body.
     pub(super) body: usize,
+    /// Paths that become nodes by their first use.
+    pub(super) patterns: Vec<String>,
+    /// Nodes that one person may own by such use.
+    pub(super) nodes: usize,
 }
 
 /// A request that has passed all general checks.
@@ -176,7 +181,14 @@ impl Asked<'_> {
 
     /// Whether the node is the caller's own.
     pub(super) fn is_own(&self) -> bool {
+        let owner = self.account.node.as_ref().and_then(|node| node.owner);
         self.caller.person == Some(self.account.person)
+            || (owner.is_some() && self.caller.person == owner)
+    }
+
+    /// Whether it is no person's.
+    pub(super) fn is_node(&self) -> bool {
+        self.account.node.is_some()
     }
 
     /// How this client spells our host, without port (`rvp.md` 8.8).
@@ -427,9 +439,10 @@ impl Front {
         }
     }
 
-    pub(super) fn node(
+    pub(super) async fn node(
         &self,
         request: &Request,
+        caller: &Caller,
         ends: Ends,
     ) -> Result<(Arc<Account>, Address), Refused> {
         let address = self
@@ -450,11 +463,68 @@ impl Front {
         match self.hub.directory().resolve(&address) {
             Resolution::Local(account) => Ok((account, address)),
             Resolution::UnknownUser | Resolution::Foreign => {
+                if let Some(account) = self.first_use(request, caller, &address).await? {
+                    return Ok((account, address));
+                }
                 let cause = format!("no account {address}");
                 let why = Cause::Alias(address);
                 Err(Refused::new(Status::NotFound, cause).because(why))
             }
         }
+    }
+
+    /// A path of a configured pattern becomes a node when somebody here uses it first; who that is
+    /// owns it. Reading does not count as use.
+    async fn first_use(
+        &self,
+        request: &Request,
+        caller: &Caller,
+        address: &Address,
+    ) -> Result<Option<Arc<Account>>, Refused> {
+        let (Some(path), Some(owner)) = (address.path(), caller.person) else {
+            return Ok(None);
+        };
+        let uses = matches!(
+            request.action,
+            Action::Subscribe(_) | Action::Proppatch | Action::Notify(_) | Action::Acl
+        );
+        let directory = self.hub.directory();
+        let is_here = matches!(
+            directory.resolve(&caller.address),
+            Resolution::Local(account) if account.person == owner
+        );
+        if !uses || !is_here || !self.patterns.iter().any(|pattern| covers(pattern, path)) {
+            return Ok(None);
+        }
+        if directory.owned_by(owner) >= self.nodes {
+            let cause = format!("{} owns as many nodes as one may", caller.address);
+            return Err(Refused::new(Status::Forbidden, cause));
+        }
+        let mut id = [0u8; 16];
+        getrandom::fill(&mut id).map_err(|_| Refused::from(Error::Overloaded))?;
+        let account = Account {
+            person: PersonId(u128::from_be_bytes(id)),
+            address: address.clone(),
+            aliases: Vec::new(),
+            display_name: String::new(),
+            email: String::new(),
+            secret: Secret::default(),
+            suspended: false,
+            node: Some(Node {
+                owner: Some(owner),
+                members: Vec::new(),
+            }),
+        };
+        match self.hub.put_account(account).await {
+            Ok(()) => tracing::info!(node = %address, owner = %caller.address, "node made"),
+            // Somebody else was first.
+            Err(StoreError::Taken(_)) => {}
+            Err(_) => return Err(Error::Storage.into()),
+        }
+        Ok(match directory.resolve(address) {
+            Resolution::Local(account) => Some(account),
+            Resolution::UnknownUser | Resolution::Foreign => None,
+        })
     }
 }
 

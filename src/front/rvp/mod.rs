@@ -19,6 +19,7 @@ mod outbound;
 mod peer;
 mod render;
 mod status;
+mod targets;
 mod translate;
 
 pub use head::BadHead;
@@ -47,6 +48,7 @@ use peer::Peers;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use targets::{TARGET, Targets};
 
 /// How well RVP shows what came by other stacks.
 pub const FIDELITY: FidelityColumn = FidelityColumn {
@@ -57,6 +59,18 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Refused,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+};
+
+/// The same for registered targets, which read RVP's documents, an application's own among them;
+/// what is gone a moment later is not kept for them.
+const TARGET_FIDELITY: FidelityColumn = FidelityColumn {
+    text: Fidelity::Exact,
+    typing: Fidelity::Dropped,
+    join: Fidelity::Exact,
+    leave: Fidelity::Exact,
+    invitation: Fidelity::Exact,
+    receipt: Fidelity::Dropped,
+    opaque: Fidelity::Exact,
 };
 
 /// How much longer than the sender we wait for the answer to a message.
@@ -71,6 +85,7 @@ pub struct RvpFront {
     certificates: Option<Certificates>,
     listeners: Vec<Listener>,
     front: Arc<Front>,
+    targets: Targets,
     limits: ServeLimits,
 }
 
@@ -108,6 +123,7 @@ impl RvpFront {
         });
         peers.write_by(&postman);
         let dialler = dialler(config, &postman, &gates, tasks);
+        let targets = Targets::new(hub.clone(), Arc::clone(&postman));
         let outbox = Outbox {
             hub: hub.clone(),
             dialler,
@@ -115,6 +131,7 @@ impl RvpFront {
             peers: Arc::clone(&peers),
         };
         hub.attach(RVP, Arc::new(outbox), FIDELITY);
+        hub.attach(TARGET, Arc::new(targets.clone()), TARGET_FIDELITY);
         let front = Front {
             hub: hub.clone(),
             gate,
@@ -127,6 +144,8 @@ impl RvpFront {
             dialects,
             peers,
             body: config.limits.body,
+            patterns: config.rvp.node_patterns.clone(),
+            nodes: config.rvp.nodes_per_owner,
         };
         Ok(Self {
             addresses,
@@ -134,6 +153,7 @@ impl RvpFront {
             certificates,
             listeners,
             front: Arc::new(front),
+            targets,
             limits: serve_limits(&config.limits),
         })
     }
@@ -144,6 +164,8 @@ impl RvpFront {
             tasks.spawn_until_stop(certificates.follow());
         }
         self.front.peers.serve(tasks);
+        let targets = self.targets.run(tasks.clone());
+        tasks.spawn_until_stop(targets);
         let limits = self.limits;
         for listener in self.listeners {
             let (front, inner) = (Arc::clone(&self.front), tasks.clone());

@@ -25,7 +25,7 @@ pub struct Names {
 pub(super) enum NotOurs {
     /// The host is not ours.
     Host,
-    /// Ours, but no `/instmsg/aliases/ALIAS`, or an alias that can't be.
+    /// Ours, but neither `/instmsg/aliases/ALIAS` nor another path that can be a node's.
     Node,
 }
 
@@ -90,7 +90,7 @@ impl Names {
             .map(String::as_str)
     }
 
-    /// The person a node URL names.
+    /// The person or node a URL names.
     pub(super) fn address(
         &self,
         node: &NodeUrl,
@@ -99,7 +99,9 @@ impl Names {
         let domain = self
             .domain_of(&node.authority.host, local)
             .ok_or(NotOurs::Host)?;
-        let alias = node.alias().ok_or(NotOurs::Node)?;
+        let Some(alias) = node.alias() else {
+            return Address::of_path(node.path(), domain).map_err(|_| NotOurs::Node);
+        };
         // `alias` is decoded already; a `%` in it must not be decoded again.
         let local = normal_local(&alias.replace('%', "%25")).map_err(|_| NotOurs::Node)?;
         // The domain is one of ours, normalised already; folding it again costs more than all else.
@@ -125,6 +127,9 @@ impl Names {
         } else {
             self.host_of(address.domain())
         };
+        if let Some(path) = address.path() {
+            return format!("http://{host}{}", encoded(path));
+        }
         Authority::parse(&host)
             .and_then(|authority| NodeUrl::of_alias(authority, address.local()))
             .map_or_else(
@@ -160,7 +165,8 @@ impl Names {
         if !(is_own_host && is_own_port) {
             return Way::Endpoint;
         }
-        if let Some(node) = call_back.node() {
+        // Only people have inboxes that a Call-Back can mean.
+        if let Some(node) = call_back.node().filter(|node| node.alias().is_some()) {
             return self
                 .address(&node, Some(local))
                 .map_or(Way::Ourselves, Way::Logical);
@@ -172,6 +178,20 @@ impl Names {
             _ => Way::Ourselves,
         }
     }
+}
+
+/// A decoded path as it is written in URLs.
+fn encoded(path: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(path.len());
+    for octet in path.bytes() {
+        if octet.is_ascii_alphanumeric() || b"/-._~!$'()*+,;=:".contains(&octet) {
+            text.push(char::from(octet));
+        } else {
+            let _ = write!(text, "%{octet:02X}");
+        }
+    }
+    text
 }
 
 /// Lower case, no port, no brackets, no trailing dot.
@@ -229,7 +249,13 @@ mod tests {
                 Ok("al@b.example"),
             ),
             ("http://b.example/instmsg/aliases/al", Ok("al@b.example")),
-            ("http://im.example.com/groups/x", Err(NotOurs::Node)),
+            (
+                "http://im.example.com/Groups/X/",
+                Ok("/groups/x@example.com"),
+            ),
+            ("http://im.example.com/j%C3%B6", Ok("/j\u{f6}@example.com")),
+            ("http://im.example.com/instmsg/x", Err(NotOurs::Node)),
+            ("http://im.example.com/", Err(NotOurs::Node)),
             (
                 "http://im.other.example/instmsg/aliases/x",
                 Err(NotOurs::Host),
@@ -254,6 +280,17 @@ mod tests {
         let alice = Address::parse("alice@example.com").expect("address");
         let al = Address::parse("al@b.example").expect("address");
         let other = Address::parse("x@other.example").expect("address");
+        let group = Address::of_path("/groups/j\u{f6} 1", "example.com");
+        assert!(group.is_err(), "white space");
+        let group = Address::of_path("/groups/j\u{f6}", "example.com").expect("address");
+        assert_eq!(
+            names.href(&group, "localhost"),
+            "http://localhost/groups/j%C3%B6"
+        );
+        assert_eq!(
+            names.href(&group, ""),
+            "http://im.example.com/groups/j%C3%B6"
+        );
         for (address, spoken, want) in [
             (
                 &alice,

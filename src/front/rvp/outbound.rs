@@ -249,14 +249,14 @@ impl Postman {
 }
 
 /// What differs between NOTIFYs.
-struct Head {
-    from: String,
-    subscription: u32,
-    ack: &'static str,
-    hops: u8,
+pub(super) struct Head {
+    pub(super) from: String,
+    pub(super) subscription: u32,
+    pub(super) ack: &'static str,
+    pub(super) hops: u8,
 }
 
-fn request(wire: &Wire, head: &Head, body: Bytes) -> Option<Request<Full<Bytes>>> {
+pub(super) fn request(wire: &Wire, head: &Head, body: Bytes) -> Option<Request<Full<Bytes>>> {
     // COMPAT(libraries): some listeners look at exactly these headers; never more than needed and
     // never credentials.
     let request = Request::builder()

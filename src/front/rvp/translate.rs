@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::address::Address;
 use crate::core::command::{PropertyName, PropertyValue};
 use crate::core::port::Account;
 use crate::core::presence::{Origin, Presence, State, View};
@@ -109,7 +110,10 @@ pub(super) fn display_name(account: &Account) -> String {
 
 /// The mail address that is shown for an account that has set none.
 pub(super) fn email(account: &Account) -> String {
-    if account.email.is_empty() {
+    if account.email.is_empty() && account.node.is_some() {
+        let alias = account.aliases.first();
+        alias.map(Address::to_string).unwrap_or_default()
+    } else if account.email.is_empty() {
         account.address.to_string()
     } else {
         account.email.clone()

@@ -82,7 +82,11 @@ impl RvpActor {
         body: &str,
     ) -> Result<(u16, String, String), String> {
         for _ in 0..2 {
-            let uri = format!("/instmsg/aliases/{node}");
+            // A path is a node beyond people.
+            let uri = match node.starts_with('/') {
+                true => node.to_owned(),
+                false => format!("/instmsg/aliases/{node}"),
+            };
             let credentials = self.digest.value(method, &uri);
             let credentials =
                 credentials.map_or_else(String::new, |v| format!("Authorization: {v}\r\n"));

@@ -11,7 +11,8 @@ use crate::core::command::{
     Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether, Via, Watch,
 };
 use crate::core::error::Error;
-use crate::core::id::{PointId, WatchId};
+use crate::core::id::{PointId, Stack, WatchId};
+use crate::core::node::INSIDE;
 use crate::gate::Cause;
 use rvp::document::Multistatus;
 use rvp::request::{NotificationType, Subscribe, SubscriptionId};
@@ -125,6 +126,9 @@ fn wire(asked: &Asked<'_>, call_back: &CallBack, target: &Target) -> Wire {
 }
 
 async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
+    if asked.is_node() {
+        return subscribe_node(asked, wish).await;
+    }
     if !asked.is_own() {
         // What is sent to a person is nobody else's.
         return Err(Refused::new(
@@ -143,13 +147,40 @@ async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> 
             ));
         }
     };
-    let wire = wire(asked, &wish.call_back, &target);
+    let inbox = wish.call_back.to_string();
+    tracing::info!(who = %asked.caller.address, call_back = %inbox, ?reach, "rvp sign-in");
+    put(asked, wish, &target, (RVP, inbox)).await
+}
+
+/// What is sent to a node that is no person reaches everybody who subscribes with the right
+/// (`RVP 1`): at a listener, or at the subscriber's own logical URL.
+async fn subscribe_node(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
+    let target = target(asked, &wish.call_back)?;
+    let holder = &asked.caller.address;
+    let (stack, inbox) = match target {
+        Target::Logical => (INSIDE, holder.to_string()),
+        // Two people behind one listener are two inboxes.
+        Target::Dial(_) | Target::Nowhere => (RVP, format!("{} {holder}", wish.call_back)),
+    };
+    put(asked, wish, &target, (stack, inbox)).await
+}
+
+async fn put(
+    asked: &Asked<'_>,
+    wish: &Subscribe,
+    target: &Target,
+    (stack, inbox): (Stack, String),
+) -> Result<Reply, Refused> {
+    let wire = wire(asked, &wish.call_back, target);
     let spec = PointSpec {
         key: None,
-        inbox: wish.call_back.to_string().into(),
+        inbox: inbox.into(),
         lease: Duration::from_secs(wish.lifetime.into()),
         tether: Tether::Address,
-        reach,
+        reach: match target {
+            Target::Nowhere => Reach::SendOnly,
+            Target::Dial(_) | Target::Logical => Reach::Full,
+        },
         implies: None,
         preference: 1000,
         source: Some(asked.ends.peer.ip()),
@@ -158,25 +189,25 @@ async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> 
         handle: wire.handle(),
     };
     let inbox = spec.inbox.clone();
-    let points = register(asked, PointChange::Put(Box::new(spec))).await?;
+    let points = register(asked, stack, PointChange::Put(Box::new(spec))).await?;
     // Ids rise, so the newest of this inbox is the one just made.
     let point = points
         .into_iter()
         .filter(|point| point.inbox == inbox)
         .max_by_key(|point| point.id)
         .ok_or(Error::Storage)?;
-    tracing::info!(who = %asked.caller.address, call_back = %inbox, ?reach, "rvp sign-in");
     let left = seconds_left(point.expires, asked.front.hub.now());
     Ok(Reply::empty().subscription(point.id.0, left))
 }
 
-/// Changes the caller's RVP points.
+/// Changes the caller's points of a stack.
 pub(super) async fn register(
     asked: &Asked<'_>,
+    stack: Stack,
     change: PointChange,
 ) -> Result<Vec<PointInfo>, Error> {
     let command = Command::Register(Register {
-        stack: RVP,
+        stack,
         lineage: None,
         changes: vec![change],
     });
@@ -227,7 +258,7 @@ pub(super) async fn renew(
         return Err(Error::StaleId.into());
     };
     let lease = Duration::from_secs(lifetime.unwrap_or(USUAL).into());
-    if asked.is_own() {
+    if asked.is_own() || asked.is_node() {
         let point = PointId(number);
         match asked.call(Command::Renew { point, lease }).await {
             Ok(Done::Points(points)) => {

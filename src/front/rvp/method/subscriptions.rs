@@ -3,8 +3,9 @@
 use super::super::RVP;
 use super::super::app::{Asked, Refused, Reply};
 use super::seconds_left;
-use crate::core::command::{Command, Reply as Done};
+use crate::core::command::{Command, PointInfo, Reply as Done};
 use crate::core::error::Error;
+use crate::core::node::INSIDE;
 use rvp::Status;
 use rvp::document::{Subscription, Subscriptions};
 use rvp::request::{NotificationType, SubscriptionId};
@@ -21,17 +22,26 @@ pub(super) async fn run(asked: &Asked<'_>, kind: &NotificationType) -> Result<Re
         NotificationType::PragmaNotify => {
             // Sign-ins of other stacks have no RVP subscription: a client that throws out all
             // other ones it sees (`rvp.md` 8.6) must not hit them.
-            let mine = standing.points.iter().filter(|point| point.stack == RVP);
-            mine.map(|point| Subscription {
-                id: id(point.id.0),
-                // A client's address is shown to its owner only.
-                href: if asked.is_own() {
-                    point.inbox.to_string()
-                } else {
-                    asked.href()
-                },
-                principal: asked.href(),
-                seconds: Some(left(point.expires)),
+            let shown = |point: &&PointInfo| point.stack == RVP || point.stack == INSIDE;
+            let mine = standing.points.iter().filter(shown);
+            mine.map(|point| {
+                let principal = match &point.holder {
+                    Some(holder) => asked.front.names.href(&holder.address, &asked.spoken()),
+                    None => asked.href(),
+                };
+                Subscription {
+                    id: id(point.id.0),
+                    // A client's address is shown to that client's user only.
+                    href: match &point.holder {
+                        None if asked.is_own() => point.inbox.to_string(),
+                        Some(holder) if point.stack == RVP && holder.is(asked.caller) => {
+                            call_back(&point.inbox)
+                        }
+                        _ => principal.clone(),
+                    },
+                    principal,
+                    seconds: Some(left(point.expires)),
+                }
             })
             .collect()
         }
@@ -54,4 +64,9 @@ pub(super) async fn run(asked: &Asked<'_>, kind: &NotificationType) -> Result<Re
         Status::Successful,
         Subscriptions { list }.to_xml(),
     ))
+}
+
+/// The inbox of a node's subscriber is the Call-Back and his address.
+fn call_back(inbox: &str) -> String {
+    inbox.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -88,7 +88,7 @@ impl Front {
             Err(NotOurs::Node) => None,
         };
         let Some(address) = address.filter(|address| peers.is_elsewhere(address)) else {
-            let (account, address) = self.node(request, ends)?;
+            let (account, address) = self.node(request, caller, ends).await?;
             return Ok(Place::Here(account, address));
         };
         if peers.is_loop(arrived) {

@@ -139,7 +139,9 @@ fn members(nodes: &[NodeRow], path: &str, out: &Out) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, why));
     };
     out.value(&node.members, || {
-        node.members.iter().map(|who| format!("{who}\n")).collect()
+        let mut text = node.members.join("\n");
+        text.extend((!text.is_empty()).then_some('\n'));
+        text
     });
     Ok(Exit::Done)
 }

@@ -105,8 +105,7 @@ pub fn covers(pattern: &str, path: &str) -> bool {
     let mut given = path.split('/');
     loop {
         match (wanted.next(), given.next()) {
-            (None, None) => return true,
-            (Some("**"), Some(_)) => return true,
+            (None, None) | (Some("**"), Some(_)) => return true,
             (Some("*"), Some(_)) => {}
             (Some(one), Some(other)) if one == other => {}
             _ => return false,

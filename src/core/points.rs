@@ -104,6 +104,11 @@ impl Point {
     }
 }
 
+fn is_holder(caller: &Caller, point: &Point) -> bool {
+    let holder = point.record.holder.as_ref();
+    holder.is_some_and(|holder| holder.is(caller))
+}
+
 impl User {
     /// Executes [`crate::core::command::Command::Register`]: everything is checked before
     /// anything changes.
@@ -154,7 +159,7 @@ impl User {
         if !self.is_node() || caller.scheme == Scheme::Internal {
             return self.must_own(caller).map(|()| None);
         }
-        let held = self.points.iter().filter(|p| self.is_holder(caller, p));
+        let held = self.points.iter().filter(|p| is_holder(caller, p));
         let mut held = held.count();
         for change in &register.changes {
             match change {
@@ -177,14 +182,9 @@ impl User {
         Ok(Some(Holder::of(caller)))
     }
 
-    fn is_holder(&self, caller: &Caller, point: &Point) -> bool {
-        let holder = point.record.holder.as_ref();
-        holder.is_some_and(|holder| holder.is(caller))
-    }
-
     /// Whether the point is the caller's: his own, at whatever owner, or the owner's.
     fn holds(&self, caller: &Caller, point: &Point) -> bool {
-        self.owns(caller) || self.is_holder(caller, point)
+        self.owns(caller) || is_holder(caller, point)
     }
 
     /// Checks every change against what the earlier ones leave; returns by how many points the

@@ -50,7 +50,7 @@ enum Key {
 }
 
 enum Last {
-    Put(Write),
+    Put(Box<Write>),
     Delete,
     Touch(Time),
 }
@@ -85,8 +85,10 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
         Write::TouchPoint(person, point, expires) => {
             let key = Key::Point(person, point.0);
             match rows.get_mut(&key) {
-                Some(Last::Put(Write::PutPoint(record))) => {
-                    record.expires = expires;
+                Some(Last::Put(write)) => {
+                    if let Write::PutPoint(record) = &mut **write {
+                        record.expires = expires;
+                    }
                     return;
                 }
                 Some(Last::Delete) => return,
@@ -118,7 +120,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 // All others are handled above and in `plan`.
                 _ => return,
             };
-            (key, Last::Put(put))
+            (key, Last::Put(Box::new(put)))
         }
     };
     rows.insert(key, last);

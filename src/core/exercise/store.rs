@@ -36,12 +36,13 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
             records.kept.push(record);
         }
         Write::DeleteKept(_, id) => records.kept.retain(|k| k.message.id != id),
-        // Nobody's state: no person's records hold them.
+        // No person's records hold them.
         Write::PutTarget(_)
         | Write::DeleteTarget(..)
         | Write::PutBacklog(_)
-        | Write::DeleteBacklog(..) => {}
-        Write::PutAccount(_) | Write::ForgetChanges => {}
+        | Write::DeleteBacklog(..)
+        | Write::PutAccount(_)
+        | Write::ForgetChanges => {}
         Write::DeleteAccount(_) => *records = PersonRecords::default(),
     }
 }

@@ -15,8 +15,7 @@ use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
 use crate::core::id::PersonId;
-use crate::core::node::{Node, covers};
-use crate::core::port::{Account, Secret, StoreError};
+use crate::core::port::Account;
 use crate::gate::{Cause, Gate, Granted};
 use crate::hub::{Hub, Resolution};
 use bytes::Bytes;
@@ -471,60 +470,6 @@ impl Front {
                 Err(Refused::new(Status::NotFound, cause).because(why))
             }
         }
-    }
-
-    /// A path of a configured pattern becomes a node when somebody here uses it first; who that is
-    /// owns it. Reading does not count as use.
-    async fn first_use(
-        &self,
-        request: &Request,
-        caller: &Caller,
-        address: &Address,
-    ) -> Result<Option<Arc<Account>>, Refused> {
-        let (Some(path), Some(owner)) = (address.path(), caller.person) else {
-            return Ok(None);
-        };
-        let uses = matches!(
-            request.action,
-            Action::Subscribe(_) | Action::Proppatch | Action::Notify(_) | Action::Acl
-        );
-        let directory = self.hub.directory();
-        let is_here = matches!(
-            directory.resolve(&caller.address),
-            Resolution::Local(account) if account.person == owner
-        );
-        if !uses || !is_here || !self.patterns.iter().any(|pattern| covers(pattern, path)) {
-            return Ok(None);
-        }
-        if directory.owned_by(owner) >= self.nodes {
-            let cause = format!("{} owns as many nodes as one may", caller.address);
-            return Err(Refused::new(Status::Forbidden, cause));
-        }
-        let mut id = [0u8; 16];
-        getrandom::fill(&mut id).map_err(|_| Refused::from(Error::Overloaded))?;
-        let account = Account {
-            person: PersonId(u128::from_be_bytes(id)),
-            address: address.clone(),
-            aliases: Vec::new(),
-            display_name: String::new(),
-            email: String::new(),
-            secret: Secret::default(),
-            suspended: false,
-            node: Some(Node {
-                owner: Some(owner),
-                members: Vec::new(),
-            }),
-        };
-        match self.hub.put_account(account).await {
-            Ok(()) => tracing::info!(node = %address, owner = %caller.address, "node made"),
-            // Somebody else was first.
-            Err(StoreError::Taken(_)) => {}
-            Err(_) => return Err(Error::Storage.into()),
-        }
-        Ok(match directory.resolve(address) {
-            Resolution::Local(account) => Some(account),
-            Resolution::UnknownUser | Resolution::Foreign => None,
-        })
     }
 }
 

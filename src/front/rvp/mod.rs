@@ -9,6 +9,7 @@ pub mod callback;
 mod channel;
 mod content;
 mod encoding;
+mod first_use;
 mod handle;
 mod head;
 mod inspect;

@@ -91,12 +91,7 @@ impl Outbound for Targets {
                 point,
                 message,
                 ..
-            } => {
-                if !self.enter(person, &point, &message) {
-                    self.0
-                        .outcome(person, point.id, &message, Outcome::QueueFull);
-                }
-            }
+            } => self.enter(person, &point, &message),
             // Its node is gone, perhaps: look.
             Event::PointEnded { .. } => self.0.hub.board().change(),
             _ => {}
@@ -113,7 +108,18 @@ impl Targets {
         }))
     }
 
-    fn enter(&self, person: PersonId, point: &PointInfo, message: &Message) -> bool {
+    fn enter(&self, person: PersonId, point: &PointInfo, message: &Message) {
+        if !self.queue(person, point, message) {
+            let command = Command::Outcome {
+                message: message.id,
+                point: point.id,
+                outcome: Outcome::QueueFull,
+            };
+            self.0.send(person, command);
+        }
+    }
+
+    fn queue(&self, person: PersonId, point: &PointInfo, message: &Message) -> bool {
         let id = point.key.as_deref().and_then(|key| key.parse().ok());
         let Some(target) = id else { return false };
         let wire = Wire::default();
@@ -221,18 +227,6 @@ impl Shared {
             changes: vec![change],
         });
         self.send(person, command);
-    }
-
-    fn outcome(&self, person: PersonId, point: PointId, message: &Message, outcome: Outcome) {
-        let message = message.id;
-        self.send(
-            person,
-            Command::Outcome {
-                message,
-                point,
-                outcome,
-            },
-        );
     }
 
     fn send(&self, person: PersonId, command: Command) {
@@ -481,7 +475,8 @@ impl Worker {
                     return verdict(status);
                 }
                 Err(why) => {
-                    last = format!("{address}: {why} ({} ms)", started.elapsed().as_millis())
+                    let waited = started.elapsed().as_millis();
+                    last = format!("{address}: {why} ({waited} ms)");
                 }
             }
         }

@@ -83,9 +83,10 @@ impl RvpActor {
     ) -> Result<(u16, String, String), String> {
         for _ in 0..2 {
             // A path is a node beyond people.
-            let uri = match node.starts_with('/') {
-                true => node.to_owned(),
-                false => format!("/instmsg/aliases/{node}"),
+            let uri = if node.starts_with('/') {
+                node.to_owned()
+            } else {
+                format!("/instmsg/aliases/{node}")
             };
             let credentials = self.digest.value(method, &uri);
             let credentials =

@@ -158,7 +158,7 @@ async fn subscribe_node(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Re
     let target = target(asked, &wish.call_back)?;
     let holder = &asked.caller.address;
     let (stack, inbox) = match target {
-        Target::Logical => (INSIDE, holder.to_string()),
+        Target::Logical | Target::Server => (INSIDE, holder.to_string()),
         // Two people behind one listener are two inboxes.
         Target::Dial(_) | Target::Nowhere => (RVP, format!("{} {holder}", wish.call_back)),
     };
@@ -179,7 +179,7 @@ async fn put(
         tether: Tether::Address,
         reach: match target {
             Target::Nowhere => Reach::SendOnly,
-            Target::Dial(_) | Target::Logical => Reach::Full,
+            Target::Dial(_) | Target::Logical | Target::Server => Reach::Full,
         },
         implies: None,
         preference: 1000,

@@ -10,6 +10,7 @@ mod listener;
 mod random;
 mod sink;
 
+use crate::callback::CallBack;
 use crate::document::{
     Contact, Lease, Message, Multistatus, Notification, Property, PropertyUpdate, State, StateValue,
 };
@@ -103,7 +104,8 @@ pub struct Client {
     settings: Settings,
     me: NodeUrl,
     connection: Connection,
-    listener: Listener,
+    /// None if the callback is somebody else's.
+    listener: Option<Listener>,
     sign_in: String,
     watches: Vec<(String, NodeUrl)>,
     state: State,
@@ -119,9 +121,28 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn sign_in(settings: Settings) -> Result<(Self, mpsc::Receiver<Event>), ClientError> {
-        let me = node_of(&settings, &settings.address)?;
         let (sender, events) = mpsc::channel(EVENTS);
         let listener = Listener::open(settings.callback, sender).await?;
+        let call_back = format!("http://{}", listener.address());
+        let client = Self::enter(settings, Some(listener), &call_back).await?;
+        Ok((client, events))
+    }
+
+    /// Signs in with a callback that somebody else serves, a notification target for example:
+    /// events arrive there.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sign_in_at(settings: Settings, call_back: &CallBack) -> Result<Self, ClientError> {
+        Self::enter(settings, None, &call_back.to_string()).await
+    }
+
+    async fn enter(
+        settings: Settings,
+        listener: Option<Listener>,
+        call_back: &str,
+    ) -> Result<Self, ClientError> {
+        let me = node_of(&settings, &settings.address)?;
         let connection = Connection::new(&settings, me.href());
         let mut client = Self {
             settings,
@@ -133,13 +154,12 @@ impl Client {
             state: State::Offline,
             view: None,
         };
-        let call_back = format!("http://{}", client.listener.address());
         let me = client.me.clone();
-        let reply = client.subscribe(&me, "pragma/notify", &call_back).await?;
+        let reply = client.subscribe(&me, "pragma/notify", call_back).await?;
         client.sign_in = reply
             .subscription
             .ok_or(ClientError::Status(reply.status))?;
-        Ok((client, events))
+        Ok(client)
     }
 
     /// Own node.
@@ -147,9 +167,9 @@ impl Client {
         &self.me
     }
 
-    /// The callback's address.
-    pub fn callback(&self) -> SocketAddr {
-        self.listener.address()
+    /// The address of the own callback; none after [`Client::sign_in_at`].
+    pub fn callback(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Listener::address)
     }
 
     /// Id of the sign-in subscription.

@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "../examples/helpdesk/main.rs"]
+mod helpdesk;
 #[path = "../examples/notification_target.rs"]
 mod notification_target;
 #[path = "../examples/package_tracking.rs"]
@@ -15,6 +17,8 @@ mod presence_alert;
 
 #[path = "examples/alert.rs"]
 mod alert;
+#[path = "examples/desk.rs"]
+mod desk;
 #[path = "examples/peer.rs"]
 mod peer;
 #[path = "examples/targets.rs"]

@@ -1,0 +1,129 @@
+//! The desk's mouth: one task that owns the account's connection and sends in order.
+
+use super::card::Sources;
+use super::vocabulary::{CaseId, Event};
+use rvp::NodeUrl;
+use rvp::client::{Client, ClientError};
+use rvp::document::State;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What to send.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) to: String,
+    pub(crate) text: String,
+    pub(crate) case: Option<CaseId>,
+    /// Of an offer: the customer and the card so far, to stand above the text.
+    pub(crate) card: Option<(String, String)>,
+}
+
+/// The presence lease is 1,200 s, the others are longer.
+const REFRESH: Duration = Duration::from_secs(900);
+/// Conversations whose id is remembered.
+const SESSIONS: usize = 10_000;
+
+pub(crate) struct Sender {
+    client: Client,
+    sessions: BTreeMap<String, String>,
+    sources: Sources,
+    results: mpsc::Sender<Event>,
+}
+
+impl Sender {
+    /// Publishes online and watches the agents; their states are the first results.
+    pub(crate) async fn start(
+        mut client: Client,
+        agents: impl Iterator<Item = String>,
+        sources: Sources,
+        results: mpsc::Sender<Event>,
+    ) -> Result<Self, ClientError> {
+        client.publish(State::Online).await?;
+        for agent in agents {
+            let node = client.node_of(&agent)?;
+            let properties = client.watch(&node).await?;
+            let state = properties.iter().find_map(|property| match property {
+                rvp::document::Property::State(value) => Some(&value.state),
+                _ => None,
+            });
+            let there = state.is_some_and(is_there);
+            let _ = results.send(Event::Presence { agent, there }).await;
+        }
+        let sessions = BTreeMap::new();
+        Ok(Self {
+            client,
+            sessions,
+            sources,
+            results,
+        })
+    }
+
+    /// Sends until the desk ends, then signs out.
+    pub(crate) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) {
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        refresh.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                _ = refresh.tick() => {
+                    if let Err(error) = self.client.renew().await {
+                        eprintln!("renewal: {error}");
+                    }
+                }
+                next = outgoing.recv() => {
+                    let Some(next) = next else { break };
+                    let result = self.send(next).await;
+                    if let Some(result) = result && self.results.send(result).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        let _ = self.client.sign_out().await;
+    }
+
+    async fn send(&mut self, out: Outgoing) -> Option<Event> {
+        let Outgoing {
+            to,
+            mut text,
+            case,
+            card,
+        } = out;
+        if let Some((customer, card)) = card {
+            let more = self.sources.look_up(&customer).await.unwrap_or_default();
+            text = format!("{card}{more}\n{text}");
+        }
+        let sent = match self.client.node_of(&to) {
+            Ok(node) => self.text(&node, &to, &text).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(()) => case.map(|case| Event::Delivered { case }),
+            Err(error) => {
+                eprintln!("to {to}: {error}");
+                Some(Event::Failed { to, case })
+            }
+        }
+    }
+
+    async fn text(&mut self, node: &NodeUrl, to: &str, text: &str) -> Result<(), ClientError> {
+        if self.sessions.len() >= SESSIONS && !self.sessions.contains_key(to) {
+            self.sessions.clear();
+        }
+        let fresh = || self.client.new_session();
+        let session = self
+            .sessions
+            .entry(to.to_owned())
+            .or_insert_with(fresh)
+            .clone();
+        self.client.text(node, &session, text).await
+    }
+}
+
+/// Whether an agent in that state takes customers.
+pub(crate) fn is_there(state: &State) -> bool {
+    matches!(state, State::Online | State::Busy | State::OnPhone)
+}

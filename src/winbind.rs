@@ -44,9 +44,19 @@ struct Helper {
 /// What a helper answers.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Answer {
-    authenticated: bool,
+    /// What it says, if it has said anything yet.
+    state: Option<State>,
     key: Option<[u8; 16]>,
     error: String,
+}
+
+/// See [`Answer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Yes,
+    No,
+    /// The helper did not understand.
+    Confused,
 }
 
 impl Winbind {
@@ -89,19 +99,13 @@ impl Winbind {
             other => other,
         };
         let answer = answer.map_err(|error| unavailable(error.to_string()))?;
-        match answer {
-            Answer {
-                authenticated: true,
-                key: Some(key),
-                ..
-            } => Ok(key),
-            Answer {
-                authenticated: true,
-                key: None,
-                ..
-            } => Err(unavailable("the helper gave no session key".into())),
-            Answer { error, .. } if is_outage(&error) => Err(unavailable(error)),
-            Answer { error, .. } => Err(NoVerdict::Refused(error)),
+        match (answer.state, answer.key) {
+            (Some(State::Yes), Some(key)) => Ok(key),
+            (Some(State::Yes), None) => Err(unavailable("the helper gave no session key".into())),
+            (Some(State::No), _) if !is_outage(&answer.error) => {
+                Err(NoVerdict::Refused(answer.error))
+            }
+            _ => Err(unavailable(answer.error)),
         }
     }
 
@@ -139,7 +143,9 @@ impl Winbind {
         let answer = timeout(self.within, exchange(&mut helper, text))
             .await
             .map_err(late)??;
-        self.lock().push(helper);
+        if answer.state != Some(State::Confused) {
+            self.lock().push(helper);
+        }
         Ok(answer)
     }
 
@@ -172,7 +178,11 @@ async fn exchange(helper: &mut Helper, text: &str) -> io::Result<Answer> {
         };
         let line = String::from_utf8_lossy(line);
         if line.trim() == "." {
-            return Ok(answer);
+            // COMPAT(ntlm_auth): a second dot follows a refusal; it is no answer to what comes next.
+            match answer.state {
+                None => continue,
+                Some(_) => return Ok(answer),
+            }
         }
         answer.take(&line);
     }
@@ -191,9 +201,14 @@ impl Answer {
         };
         let text = String::from_utf8_lossy(&value);
         match key {
-            "Authenticated" => self.authenticated = text == "Yes",
+            "Authenticated" if text == "Yes" => self.state = Some(State::Yes),
+            "Authenticated" => self.state = Some(State::No),
             "User-Session-Key" => self.key = key_of(&text),
             "Authentication-Error" => self.error = text.chars().take(256).collect(),
+            "Error" => {
+                self.state = Some(State::Confused);
+                self.error = text.chars().take(256).collect();
+            }
             _ => {}
         }
     }
@@ -228,7 +243,6 @@ fn question_text(question: &Question) -> String {
     let named = [
         ("Username", &question.user),
         ("NT-Domain", &question.domain),
-        ("Workstation", &question.workstation),
     ];
     for (key, value) in named {
         if !value.is_empty() {
@@ -340,6 +354,10 @@ mod tests {
                 false,
             ),
             (format!("{READ}; printf 'Authenticated: Yes\\n.\\n'"), false),
+            (
+                format!("{READ}; printf 'Error: what?\\n.\\nAuthenticated: Yes\\n.\\n'"),
+                false,
+            ),
             (format!("{READ}; yes 'Key: value'"), false),
             ("exit 1".to_owned(), false),
         ] {
@@ -352,6 +370,20 @@ mod tests {
         let absent = Winbind::new(vec!["no such helper".into()], 1, Duration::from_secs(5));
         let answer = absent.ask(&question()).await;
         assert!(matches!(answer, Err(NoVerdict::Unavailable(why)) if why.contains("no such")));
+    }
+
+    /// As Samba 4.17 answers.
+    #[tokio::test]
+    async fn a_refusal_ends_with_two_dots() {
+        let script = format!(
+            "{READ}; printf 'Authenticated: No\\nAuthentication-Error: no\\n.\\n.\\n'; \
+             {READ}; printf 'Authenticated: Yes\\nUser-Session-Key: {:032X}\\n.\\n'; cat",
+            7
+        );
+        let winbind = shell(&script);
+        let first = winbind.ask(&question()).await;
+        assert_eq!(first, Err(NoVerdict::Refused("no".into())));
+        assert_eq!(winbind.ask(&question()).await, Ok(7u128.to_be_bytes()));
     }
 
     #[tokio::test]

@@ -6,17 +6,23 @@ USER is user, DOMAIN\\user or user@domain. On one connection: SUBSCRIBE with the
 exchange, PROPPATCH without credentials (the connection is authenticated), the same naming
 somebody else as its sender, then a fresh connection without credentials. Printed: the status of
 each, the number of legs, and whether the server proved itself where the library asks for that.
+
+In the environment: SOURCE, the address to come from; TLS1, to speak TLS 1.0 and nothing newer
+(printed then, too).
 """
 
 import base64
 import hashlib
 import http.client
+import os
 import ssl
 import sys
 import urllib.parse
+import warnings
 
 LIBRARY, URL, USER, PASSWORD = sys.argv[1:5]
 CERTIFICATE = sys.argv[5] if len(sys.argv) > 5 else None
+SPOKEN = set()
 TARGET = urllib.parse.urlsplit(URL)
 NAME = USER.split("\\")[-1].split("@")[0].lower()
 ONLINE = (
@@ -27,13 +33,26 @@ ONLINE = (
 )
 
 
+def tls():
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    if "TLS1" in os.environ:
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
 def connect():
+    where = {"source_address": (os.environ["SOURCE"], 0)} if "SOURCE" in os.environ else {}
     if TARGET.scheme == "https":
-        context = ssl.create_default_context(cafile=CERTIFICATE)
-        connection = http.client.HTTPSConnection(TARGET.hostname, TARGET.port, context=context)
+        connection = http.client.HTTPSConnection(
+            TARGET.hostname, TARGET.port, context=tls(), **where
+        )
     else:
-        connection = http.client.HTTPConnection(TARGET.hostname, TARGET.port)
+        connection = http.client.HTTPConnection(TARGET.hostname, TARGET.port, **where)
     connection.connect()
+    if "TLS1" in os.environ:
+        SPOKEN.add(connection.sock.version())
     return connection
 
 
@@ -163,7 +182,8 @@ def main():
     own = send(connection, "PROPPATCH", headers(), ONLINE).status
     other = send(connection, "PROPPATCH", headers("somebody"), ONLINE).status
     fresh = send(connect(), "PROPPATCH", headers(), ONLINE).status
-    print(f"subscribe={status} legs={legs} complete={complete} own={own} other={other} fresh={fresh}")
+    told = f"subscribe={status} legs={legs} complete={complete} own={own} other={other} fresh={fresh}"
+    print(told, *SPOKEN)
 
 
 main()

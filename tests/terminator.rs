@@ -1,0 +1,188 @@
+//! Clients that know nothing newer than TLS 1.0, through HAProxy with a PROXY header: the recipe of
+//! the manual (`src/manual/tls.md`), with Debian's HAProxy and OpenSSL.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use support::server::Server;
+
+fn have(peer: &str, probe: &mut Command) -> bool {
+    let found = probe
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let required = std::env::var_os("TRISTACK_TEST_REQUIRE_PEERS").is_some();
+    assert!(
+        found || !required,
+        "{peer} is not installed, and peers are required"
+    );
+    if !found {
+        println!("left out: {peer} is not installed");
+    }
+    found
+}
+
+fn peers() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
+}
+
+fn python() -> PathBuf {
+    std::env::var_os("TRISTACK_TEST_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/python"),
+        PathBuf::from,
+    )
+}
+
+fn said(output: &Output) -> String {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// HAProxy; ends with its input.
+struct Terminator {
+    child: Child,
+    port: u16,
+}
+
+impl Terminator {
+    fn start(server: &Server, certificate: &Path) -> Self {
+        let mut child = Command::new(python())
+            .arg(peers().join("terminator/run_haproxy.py"))
+            .arg(server.rvp.to_string())
+            .arg(certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python runs");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a port");
+        let port = line.trim().parse().expect("a port");
+        Self { child, port }
+    }
+}
+
+impl Drop for Terminator {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// An RSA certificate, as old clients want it, and its key in one file.
+fn certificate(server: &Server) -> PathBuf {
+    let folder = server.scratch("terminator");
+    let made = Command::new("openssl")
+        .current_dir(&folder)
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "2",
+        ])
+        .args(["-subj", "/CN=im.example.com", "-addext"])
+        .arg("subjectAltName=DNS:im.example.com,IP:127.0.0.1")
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", said(&made));
+    let read = |name| std::fs::read_to_string(folder.join(name)).expect("PEM");
+    let both = folder.join("both.pem");
+    std::fs::write(&both, read("certificate.pem") + &read("key.pem")).expect("written");
+    both
+}
+
+#[test]
+fn tls_1_0_clients_sign_in_through_haproxy() {
+    let mut import = Command::new(python());
+    if !have("haproxy", Command::new("haproxy").arg("-v"))
+        || !have("openssl", Command::new("openssl").arg("version"))
+        || !have("pyspnego", import.args(["-c", "import spnego, ntlm_auth"]))
+    {
+        return;
+    }
+    let server = Server::start_rvp(
+        &["alice"],
+        "auth = [\"ntlm\", \"digest\"]\nproxy_protocol_from = [\"127.0.0.1\"]",
+        "",
+    );
+    let both = certificate(&server);
+    let terminator = Terminator::start(&server, &both);
+    let at = format!("127.0.0.1:{}", terminator.port);
+
+    // OpenSSL's own client, TLS 1.0 only.
+    let mut client = Command::new("openssl")
+        .args([
+            "s_client",
+            "-connect",
+            &at,
+            "-tls1",
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+        ])
+        .args(["-quiet", "-ign_eof", "-no_ign_eof"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl runs");
+    let request = b"SUBSCRIBE /instmsg/aliases/alice HTTP/1.1\r\nHost: im.example.com\r\n\
+        RVP-Notifications-Version: 0.2\r\nNotification-Type: pragma/notify\r\n\
+        RVP-From-Principal: http://im.example.com/instmsg/aliases/alice\r\n\
+        Subscription-Lifetime: 600\r\nCall-Back: http://127.0.0.1:1025/\r\nContent-Length: 0\r\n\r\n";
+    let mut input = client.stdin.take().expect("its input");
+    input.write_all(request).expect("written");
+    let mut head = String::new();
+    let mut output = BufReader::new(client.stdout.take().expect("its output"));
+    while output.read_line(&mut head).expect("an answer") > 2 {}
+    drop(input);
+    let _ = client.kill();
+    let _ = client.wait();
+    assert!(
+        head.starts_with("HTTP/1.1 401 "),
+        "{head}{}",
+        server.log_tail(4)
+    );
+    assert!(
+        head.to_lowercase().contains("www-authenticate: ntlm\r\n"),
+        "{head}"
+    );
+
+    // A whole sign-in, from an address of its own.
+    let sign_in = |password: &str| {
+        let output = Command::new(python())
+            .env("OPENSSL_CONF", peers().join("ntlm/openssl.cnf"))
+            .env("TLS1", "1")
+            .env("SOURCE", "127.0.0.7")
+            .arg(peers().join("ntlm/sign_in.py"))
+            .args([
+                "spnego-ntlm",
+                &format!("https://{at}"),
+                "EXAMPLE\\alice",
+                password,
+            ])
+            .arg(&both)
+            .output();
+        said(&output.expect("python runs"))
+    };
+    assert_eq!(
+        sign_in("alice"),
+        "subscribe=200 legs=2 complete=True own=207 other=403 fresh=401 TLSv1"
+    );
+    assert!(sign_in("wrong").starts_with("subscribe=401 legs=2"));
+    let told = server.command(&["explain", "alice@example.com"]).output();
+    let told = said(&told.expect("runs"));
+    assert!(
+        told.contains("127.0.0.7") && told.contains("bad password"),
+        "{told}"
+    );
+
+    // The terminator's address itself may not come without a header.
+    let mut bare = TcpStream::connect(server.rvp).expect("a connection");
+    bare.write_all(request).expect("written");
+    let mut answer = Vec::new();
+    let _ = bare.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+}

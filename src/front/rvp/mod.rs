@@ -27,6 +27,7 @@ pub use head::BadHead;
 pub use inspect::HeadLimits;
 pub use listen::ServeLimits;
 pub use names::Names;
+pub use status::status_of;
 
 use super::RVP;
 use crate::config::{self, Config};

@@ -30,6 +30,12 @@ pub(super) fn of_error(error: &Error) -> Status {
     }
 }
 
+/// The HTTP status that an RVP sender is told for an error: what a snapshot of the table prints.
+#[must_use]
+pub fn status_of(error: &Error) -> u16 {
+    of_error(error).code()
+}
+
 /// What a client's answer to a NOTIFY, or the lack of one, means to the core.
 pub(super) fn of_fate(fate: Fate) -> Outcome {
     match fate {

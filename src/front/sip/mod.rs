@@ -20,6 +20,8 @@ mod status;
 mod subscribe;
 mod translate;
 
+pub use status::status_of;
+
 use crate::config::Config;
 use crate::core::message::Fidelity;
 use crate::front::SIP;

@@ -36,6 +36,12 @@ pub(super) fn status(error: &Error, about: About) -> u16 {
     }
 }
 
+/// The status that a sender over SIP is told for an error: what a snapshot of the table prints.
+#[must_use]
+pub fn status_of(error: &Error) -> u16 {
+    status(error, About::Person)
+}
+
 /// The status for a message that was taken.
 pub(super) fn accepted(fate: Fate) -> u16 {
     match fate {

@@ -34,6 +34,8 @@ pub struct RvpActor {
     gone: Arc<AtomicBool>,
     subscription: Option<String>,
     encoding: Encoding,
+    /// Named in Host.
+    host: String,
 }
 
 const SESSION: &str = "{D2B0C9C1-6A5B-4B0A-9E11-6B0F3C1D0001}";
@@ -70,6 +72,7 @@ impl RvpActor {
             gone,
             subscription: None,
             encoding,
+            host: HOST.to_owned(),
         })
     }
 
@@ -96,9 +99,10 @@ impl RvpActor {
                 Encoding::Characters | Encoding::OctetsUnnamed => "",
             };
             let text = format!(
-                "{method} {uri} HTTP/1.1\r\nHost: {HOST}\r\n{agent}RVP-Notifications-Version: 0.2\r\n\
+                "{method} {uri} HTTP/1.1\r\nHost: {}\r\n{agent}RVP-Notifications-Version: 0.2\r\n\
                  RVP-From-Principal: http://{HOST}/instmsg/aliases/{}\r\n{credentials}{headers}\
                  Content-Length: {}\r\n\r\n{body}",
+                self.host,
                 self.claimed,
                 body.len()
             );
@@ -168,6 +172,14 @@ impl RvpActor {
              Session-Id: {SESSION}\r\n\r\n{text}"
         );
         self.notify_as(from, to, &mime)
+    }
+
+    /// Sends a text to somebody at another host: the request names it in its target.
+    pub fn say_at(&mut self, host: &str, to: &str, text: &str) -> Result<u16, String> {
+        self.host = host.to_owned();
+        let told = self.say(to, text);
+        HOST.clone_into(&mut self.host);
+        told
     }
 
     fn notify(&mut self, to: &str, mime: &str) -> Result<u16, String> {

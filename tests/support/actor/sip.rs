@@ -259,7 +259,11 @@ pub fn status(message: &str) -> u16 {
 
 fn write(wire: &Wire, text: &str) -> Result<(), String> {
     match wire {
-        Wire::Udp(socket) => socket.send(text.as_bytes()).map(|_| ()),
+        // An error of an earlier datagram may show here; the repetition goes out.
+        Wire::Udp(socket) => socket
+            .send(text.as_bytes())
+            .or_else(|_| socket.send(text.as_bytes()))
+            .map(|_| ()),
         Wire::Tcp(stream) => (&**stream).write_all(text.as_bytes()),
     }
     .map_err(|e| e.to_string())
@@ -304,11 +308,16 @@ fn read(wire: &Wire, answer: &mpsc::Sender<String>, heard: &mpsc::Sender<Heard>,
 
 fn next_message(wire: &Wire, have: &mut Vec<u8>) -> Option<String> {
     match wire {
-        Wire::Udp(socket) => {
+        Wire::Udp(socket) => loop {
             let mut buffer = vec![0u8; 65536];
-            let count = socket.recv(&mut buffer).ok()?;
-            Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
-        }
+            match socket.recv(&mut buffer) {
+                Ok(count) => return Some(String::from_utf8_lossy(&buffer[..count]).into_owned()),
+                // What was sent while the server was down comes back as an error of the next
+                // read; the server comes back, and so do we.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                Err(_) => return None,
+            }
+        },
         Wire::Tcp(stream) => loop {
             while have.starts_with(b"\r\n") {
                 have.drain(..2);

@@ -66,7 +66,10 @@ impl Senders {
 
     fn say(&mut self, to: &str) -> (u16, u16) {
         let by_rvp = self.rvp.say(to, "are you there?").expect("an answer");
-        (by_rvp, self.sip.say(to, "are you there?").expect("an answer"))
+        (
+            by_rvp,
+            self.sip.say(to, "are you there?").expect("an answer"),
+        )
     }
 }
 
@@ -97,16 +100,27 @@ fn the_server_answers_as_the_table_says() {
     let (status, head, _) = aside
         .request("SUBSCRIBE", "bob", headers, "")
         .expect("an answer");
-    assert_eq!(status, 200, "send-only sign-in succeeds (decisions 28): {head}");
+    assert_eq!(
+        status, 200,
+        "send-only sign-in succeeds (decisions 28): {head}"
+    );
     seen.push(("send-only point", senders.say("bob")));
     let id = head.split("Subscription-Id: ").nth(1);
     let id = id.and_then(|rest| rest.lines().next()).expect("an id");
-    let ended = aside.request("UNSUBSCRIBE", "bob", &format!("Subscription-Id: {id}\r\n"), "");
+    let ended = aside.request(
+        "UNSUBSCRIBE",
+        "bob",
+        &format!("Subscription-Id: {id}\r\n"),
+        "",
+    );
     assert_eq!(ended.expect("an answer").0, 200);
 
     let mut blocking = bob(&server);
     blocking.block("alice", true).expect("a block");
-    seen.push(("blocked sender", (senders.rvp.say("bob", "?").expect("an answer"), 0)));
+    seen.push((
+        "blocked sender",
+        (senders.rvp.say("bob", "?").expect("an answer"), 0),
+    ));
     blocking.block("carol", true).expect("a block");
     let (_, last) = seen.last_mut().expect("a row");
     last.1 = senders.sip.say("bob", "?").expect("an answer");
@@ -176,7 +190,8 @@ fn matrix() -> String {
         .flat_map(|(a, from)| stacks.map(|(b, to)| (format!("{a} to {b}"), *from, to)))
         .collect();
     let mut out = String::from("| |");
-    ways.iter().for_each(|(name, ..)| out.push_str(&format!(" {name} |")));
+    ways.iter()
+        .for_each(|(name, ..)| out.push_str(&format!(" {name} |")));
     out.push_str("\n|---|---|---|---|---|\n");
     for (kind, name) in [
         (Kind::Text, "text, all of Unicode"),
@@ -214,5 +229,8 @@ fn the_readme_shows_the_fidelity_table() {
     let readme = std::fs::read_to_string(at("README.md")).expect("README.md");
     let (before, rest) = readme.split_once(BEGIN).expect("a matrix in README.md");
     let (_, after) = rest.split_once(END).expect("the end of the matrix");
-    snapshot("README.md", &format!("{before}{BEGIN}{}{END}{after}", matrix()));
+    snapshot(
+        "README.md",
+        &format!("{before}{BEGIN}{}{END}{after}", matrix()),
+    );
 }

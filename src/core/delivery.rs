@@ -141,6 +141,9 @@ impl User {
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);
         self.converse(fx, peer.clone(), Some(message.conversation));
+        if matches!(message.content, Content::Text(_) | Content::Leave) {
+            self.typed(&peer);
+        }
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
@@ -168,12 +171,21 @@ impl User {
     }
 
     /// Typing and receipts: to whoever is there now, nobody waits for the outcome.
-    fn show(&self, fx: &mut Fx<'_, '_>, message: &Arc<Message>, attempts: &[Attempt]) -> Fate {
+    fn show(&mut self, fx: &mut Fx<'_, '_>, message: &Arc<Message>, attempts: &[Attempt]) -> Fate {
         let mut fate = Fate::Dropped;
+        let showing = self.typist(fx, message);
         for attempt in attempts {
             if let Some((point, true)) = self.point_for(attempt.stack, &attempt.inbox) {
-                self.emit_attempt(fx, message, (point, &attempt.inbox), false);
                 fate = Fate::Delivered;
+                // Within a stack its clients keep the time themselves.
+                if attempt.stack != message.original.stack {
+                    match fx.typing_beat(attempt.stack) {
+                        Some(beat) => self.beat(fx, message, beat),
+                        None if !showing.refresh => continue,
+                        None => {}
+                    }
+                }
+                self.emit_attempt(fx, message, (point, &attempt.inbox), false);
             }
         }
         fate

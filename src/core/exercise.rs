@@ -119,6 +119,7 @@ impl World {
                     invitation: Fidelity::Refused,
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
+                    typing_beat: (stack == LETTERS).then_some(Duration::from_secs(4)),
                 },
             );
         }

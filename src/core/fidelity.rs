@@ -3,6 +3,7 @@
 
 use crate::core::id::Stack;
 use crate::core::message::{Fidelity, Kind};
+use std::time::Duration;
 
 /// One stack's column: what becomes of a kind that entered by *another* stack. What entered by the
 /// same stack is always [`Fidelity::Exact`].
@@ -12,6 +13,9 @@ pub struct FidelityColumn {
     pub text: Fidelity,
     /// Typing notices.
     pub typing: Fidelity,
+    /// How often clients of this stack want a typing notice repeated while it lasts; `None` where
+    /// each says how long to believe it.
+    pub typing_beat: Option<Duration>,
     /// Joins.
     pub join: Fidelity,
     /// Leaves.
@@ -69,6 +73,12 @@ impl FidelityTable {
             .iter()
             .find(|(name, _)| *name == to)
             .map_or(Fidelity::Refused, |(_, column)| column.of(kind))
+    }
+
+    /// See [`FidelityColumn::typing_beat`].
+    pub fn typing_beat(&self, stack: Stack) -> Option<Duration> {
+        let column = self.columns.iter().find(|(name, _)| *name == stack);
+        column.and_then(|(_, column)| column.typing_beat)
     }
 
     /// All columns, in the order they were attached.

@@ -35,6 +35,7 @@ mod routing;
 pub mod target;
 pub mod time;
 pub mod trace;
+mod typing;
 pub mod user;
 mod watches;
 

@@ -18,6 +18,7 @@ use crate::core::port::{Account, PublicationRecord, Write};
 use crate::core::presence::View;
 use crate::core::time::Time;
 use crate::core::trace::{Checkpoint, Step};
+use crate::core::typing::Typist;
 use crate::core::watches::{Telling, Watching};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct User {
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) talks: Vec<Talk>,
     pub(super) seen: VecDeque<Seen>,
+    pub(super) typists: Vec<Typist>,
     /// What the points add up to, as of the last [`User::settle`].
     pub(super) fold: View,
     pub(super) telling: Telling,
@@ -63,6 +65,7 @@ impl User {
             deliveries: VecDeque::new(),
             talks: Vec::new(),
             seen: VecDeque::new(),
+            typists: Vec::new(),
             fold: View::offline(Time(0)),
             telling: Telling::default(),
             stale: false,
@@ -108,6 +111,7 @@ impl User {
         self.expire_watches(&mut fx);
         self.expire_properties(&mut fx);
         self.expire_deliveries(&mut fx);
+        self.expire_typists(&mut fx);
         self.expire_talks(&fx);
         self.expire_seen(&fx);
         // Doubt hides points by time alone.
@@ -126,6 +130,7 @@ impl User {
             && self.deliveries.is_empty()
             && self.talks.is_empty()
             && self.seen.is_empty()
+            && self.typists.is_empty()
     }
 
     /// Whose state this is.
@@ -335,6 +340,7 @@ impl User {
             .chain(deliveries)
             .chain(talks)
             .chain(seen)
+            .chain(self.typists.iter().map(Typist::due))
             .chain(self.telling.at)
             .min();
     }
@@ -367,6 +373,10 @@ impl<'a, 'c> Fx<'a, 'c> {
 
     pub(super) fn fidelity(&self, from: Stack, to: Stack, kind: Kind) -> Fidelity {
         self.cx.fidelity.between(from, to, kind)
+    }
+
+    pub(super) fn typing_beat(&self, stack: Stack) -> Option<std::time::Duration> {
+        self.cx.fidelity.typing_beat(stack)
     }
 
     pub(super) fn next_number(&mut self) -> u32 {

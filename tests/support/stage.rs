@@ -32,6 +32,7 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    typing_beat: None,
 };
 
 /// Hands all events to the test.

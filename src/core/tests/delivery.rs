@@ -172,6 +172,77 @@ fn typing_to_nobody_is_success_and_dropped() {
     );
 }
 
+const SILENCE: &[bool] = &[];
+
+fn shown(world: &mut World) -> Vec<bool> {
+    let active = |(_, message, _): (String, Arc<Message>, bool)| match message.content {
+        Content::Typing { active, .. } => Some(active),
+        _ => None,
+    };
+    delivered(world).into_iter().filter_map(active).collect()
+}
+
+#[test]
+fn issue_2_6_a_beat_becomes_one_notice_and_its_end() {
+    let mut world = World::new(2);
+    signed_in(&mut world, 1, PHONES, "a");
+    for _ in 0..3 {
+        send(&mut world, typing(), LETTERS, |_| {});
+        world.pass(secs(4));
+    }
+    assert_eq!(shown(&mut world), [true], "the others hold for a minute");
+    world.pass(secs(5));
+    assert_eq!(
+        shown(&mut world),
+        SILENCE,
+        "the last beat holds for ten seconds"
+    );
+    world.pass(secs(2));
+    assert_eq!(shown(&mut world), [false], "nobody beats any more");
+    world.pass(secs(60));
+    assert_eq!(shown(&mut world), SILENCE);
+    for _ in 0..20 {
+        send(&mut world, typing(), LETTERS, |_| {});
+        world.pass(secs(4));
+    }
+    assert_eq!(
+        shown(&mut world),
+        [true, true],
+        "refreshed within its minute"
+    );
+    send(&mut world, text("done"), LETTERS, |_| {});
+    world.pass(secs(60));
+    assert_eq!(shown(&mut world), SILENCE, "the message is the end");
+}
+
+#[test]
+fn issue_2_6_a_notice_becomes_a_beat() {
+    let mut world = World::new(2);
+    signed_in(&mut world, 1, LETTERS, "a");
+    let long = |active| Content::Typing {
+        active,
+        valid: secs(60),
+    };
+    send(&mut world, long(true), PHONES, |_| {});
+    for _ in 0..5 {
+        world.pass(secs(4));
+    }
+    assert_eq!(shown(&mut world), [true; 6]);
+    send(&mut world, long(false), PHONES, |_| {});
+    assert_eq!(shown(&mut world), [false]);
+    world.pass(secs(30));
+    assert_eq!(shown(&mut world), SILENCE, "told to stop");
+    send(&mut world, long(true), PHONES, |_| {});
+    send(&mut world, text("done"), PHONES, |_| {});
+    world.pass(secs(30));
+    assert_eq!(shown(&mut world), [true], "the message ends it");
+    send(&mut world, long(true), PHONES, |_| {});
+    for _ in 0..30 {
+        world.pass(secs(4));
+    }
+    assert_eq!(shown(&mut world), [true; 15], "sixty seconds, no more");
+}
+
 #[test]
 fn the_fidelity_table_decides_what_other_stacks_get() {
     let mut world = World::new(2);

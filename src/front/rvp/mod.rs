@@ -56,6 +56,8 @@ use targets::{TARGET, Targets};
 pub const FIDELITY: FidelityColumn = FidelityColumn {
     text: Fidelity::Adapted,
     typing: Fidelity::Adapted,
+    // rvp.md 5: sent every 4 s while typing.
+    typing_beat: Some(Duration::from_secs(4)),
     join: Fidelity::Exact,
     leave: Fidelity::Exact,
     invitation: Fidelity::Refused,

@@ -41,6 +41,7 @@ use std::time::Duration;
 pub const FIDELITY: FidelityColumn = FidelityColumn {
     text: Fidelity::Adapted,
     typing: Fidelity::Adapted,
+    typing_beat: None,
     // Answered for SIP by the core: a pager-mode client knows no join (decisions 21).
     join: Fidelity::Dropped,
     leave: Fidelity::Dropped,

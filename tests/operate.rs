@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor};
 use support::server::Server;
+use support::temporary::Temporary;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -97,12 +98,12 @@ struct Bare {
     child: Child,
     ready: String,
     errors: std::sync::mpsc::Receiver<String>,
-    _folder: tempfile::TempDir,
+    folder: Temporary,
 }
 
 impl Bare {
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Temporary::new("operate");
         let mut child = Command::new(env!("CARGO_BIN_EXE_tristack"))
             .args(arguments)
             .current_dir(folder.path())
@@ -134,8 +135,25 @@ impl Bare {
             child,
             ready,
             errors,
-            _folder: folder,
+            folder: folder,
         }
+    }
+
+    /// An account whose password is its name.
+    fn add(&self, name: &str) {
+        let mut add = Command::new(env!("CARGO_BIN_EXE_tristack"))
+            .args(["user", "add", &format!("{name}@example.com")])
+            .arg("--password-stdin")
+            .current_dir(self.folder.path())
+            .env("TRISTACK_SERVER_DATA_DIR", "kept")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut input = add.stdin.take().expect("its input");
+        writeln!(input, "{name}").expect("written");
+        drop(input);
+        assert!(add.wait().expect("it ends").success());
     }
 
     /// The first address behind `mark`.
@@ -169,26 +187,10 @@ fn the_environment_sets_every_key_and_both_families_are_served() {
         ],
     );
     assert_eq!(bare.ready.lines().count(), 1, "one line: {}", bare.ready);
-    let kept = bare._folder.path().join("kept");
+    let kept = bare.folder.path().join("kept");
     assert!(kept.join("tristack.db").is_file() && kept.join("secret.key").is_file());
-    for name in ["alice", "bob"] {
-        let mut add = Command::new(env!("CARGO_BIN_EXE_tristack"))
-            .args([
-                "user",
-                "add",
-                &format!("{name}@example.com"),
-                "--password-stdin",
-            ])
-            .current_dir(bare._folder.path())
-            .env("TRISTACK_SERVER_DATA_DIR", "kept")
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let mut input = add.stdin.take().expect("its input");
-        writeln!(input, "{name}").expect("written");
-        drop(input);
-        assert!(add.wait().expect("it ends").success());
-    }
+    bare.add("alice");
+    bare.add("bob");
     for (http, udp, tcp) in [
         ("http://127.0.0.1:", "udp:127.0.0.1:", "tcp:127.0.0.1:"),
         ("http://[::1]:", "udp:[::1]:", "tcp:[::1]:"),
@@ -219,10 +221,11 @@ fn the_environment_sets_every_key_and_both_families_are_served() {
                 Some(Heard::Text { .. })
             ));
             assert_eq!(bob.say("alice", "hello").expect("an answer"), 200, "{http}");
-            assert!(matches!(
-                alice.next_kind(false, PATIENCE),
-                Some(Heard::Text { .. })
-            ));
+            let heard = alice.next_kind(false, PATIENCE);
+            assert!(
+                matches!(heard, Some(Heard::Text { .. })),
+                "{http} {by_tcp}: {heard:?}"
+            );
             bob.sign_out().expect("bob signs out");
             alice.sign_out().expect("alice signs out");
         }
@@ -231,18 +234,19 @@ fn the_environment_sets_every_key_and_both_families_are_served() {
 
 #[test]
 fn a_second_sigterm_stops_at_once() {
+    let any = "127.0.0.1:0";
     let mut bare = Bare::start(
+        &["serve"],
         &[
-            "demo",
-            "--rvp-port",
-            "0",
-            "--sip-port",
-            "0",
-            "--admin-port",
-            "0",
+            ("TRISTACK_SERVER_DATA_DIR", "kept"),
+            ("TRISTACK_RVP_LISTEN", any),
+            ("TRISTACK_SIP_UDP", any),
+            ("TRISTACK_SIP_TCP", any),
+            ("TRISTACK_ADMIN_LISTEN", any),
         ],
-        &[("TRISTACK_LOG_LEVEL", "info")],
     );
+    bare.add("alice");
+    bare.add("bob");
     let server = bare.address("rvp=http://");
     // A text that is under way: bob's client takes it and does not answer.
     let inbox = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -329,7 +333,7 @@ fn accounts_access_and_properties_outlive_kill_9() {
 
 #[test]
 fn the_demo_prints_lines_that_work_as_printed() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = Temporary::new("operate");
     let mut child = Command::new(env!("CARGO_BIN_EXE_tristack"))
         .args([
             "demo",

@@ -152,15 +152,17 @@ fn strangers(senders: &mut Senders) -> (u16, u16) {
 /// A client that takes connections and never answers; a queue of one.
 #[test]
 fn a_full_inbox_is_told_at_once_on_both_protocols() {
-    let server = Server::start_with(&["alice", "bob", "carol"], "[limits]\ninbox_queue = 1\n");
+    let names = ["bob", "a0", "a1", "a2", "a3", "c0", "c1", "c2", "c3"];
+    let server = Server::start_with(&names, "[limits]\ninbox_queue = 1\n");
     let mut bob = bob(&server);
     bob.answer_with(0);
     let crowd: Vec<_> = (0..4)
-        .map(|_| {
+        .map(|n| {
             let (rvp, sip) = (server.rvp, server.sip_udp);
             std::thread::spawn(move || {
-                let mut alice = RvpActor::new("alice", rvp, Encoding::Characters).expect("alice");
-                let mut carol = SipActor::udp("carol", sip).expect("carol");
+                let mut alice =
+                    RvpActor::new(&format!("a{n}"), rvp, Encoding::Characters).expect("alice");
+                let mut carol = SipActor::udp(&format!("c{n}"), sip).expect("carol");
                 let by_rvp = std::thread::spawn(move || alice.say("bob", "?").expect("an answer"));
                 (carol.say("bob", "?").expect("an answer"), by_rvp.join())
             })

@@ -5,7 +5,7 @@ use super::{Actor, Heard, between, escape, local_part, unescape};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// How the client puts text into XML (`rvp.md` 8.13).
@@ -32,6 +32,8 @@ pub struct RvpActor {
     own: mpsc::Sender<Heard>,
     status: Arc<AtomicU16>,
     gone: Arc<AtomicBool>,
+    /// Connections that the server keeps to us.
+    open: Arc<Mutex<Vec<TcpStream>>>,
     subscription: Option<String>,
     encoding: Encoding,
     /// Named in Host.
@@ -50,12 +52,17 @@ impl RvpActor {
         let status = Arc::new(AtomicU16::new(200));
         let gone = Arc::new(AtomicBool::new(false));
         let (sender, answers, left) = (own.clone(), Arc::clone(&status), Arc::clone(&gone));
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&open);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if left.load(Ordering::Relaxed) {
                     return;
                 }
                 let (sender, answers) = (sender.clone(), Arc::clone(&answers));
+                if let (Ok(mut kept), Ok(stream)) = (kept.lock(), stream.try_clone()) {
+                    kept.push(stream);
+                }
                 std::thread::spawn(move || serve(stream, &sender, &answers, encoding));
             }
         });
@@ -70,6 +77,7 @@ impl RvpActor {
             own,
             status,
             gone,
+            open,
             subscription: None,
             encoding,
             host: HOST.to_owned(),
@@ -240,6 +248,14 @@ impl Actor for RvpActor {
         self.gone.store(true, Ordering::Relaxed);
         // One connection wakes the listener's thread, which then ends and closes the port.
         drop(TcpStream::connect(self.callback));
+        for stream in self
+            .open
+            .lock()
+            .into_iter()
+            .flat_map(|mut open| std::mem::take(&mut *open))
+        {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
         self.stream = None;
     }
 

@@ -111,6 +111,12 @@ impl SipActor {
         Err(format!("{method}: challenged twice"))
     }
 
+    /// A Call-ID that no other actor of the same user has.
+    fn call(&self, what: &str) -> String {
+        let (name, local, number) = (&self.name, self.local, self.sequence);
+        format!("{what}-{name}-{}-{number}", local.port())
+    }
+
     /// From now on names somebody else in From.
     pub fn claim(&mut self, name: &str) {
         name.clone_into(&mut self.claimed);
@@ -218,7 +224,7 @@ impl Actor for SipActor {
 
     fn say(&mut self, to: &str, text: &str) -> Result<u16, String> {
         let to = format!("sip:{to}@example.com");
-        let call = format!("say-{}-{}", self.name, self.sequence);
+        let call = self.call("say");
         let headers = "Content-Type: text/plain;charset=UTF-8\r\n";
         self.request("MESSAGE", &to, &to, &call, headers, text)
             .map(|answer| status(&answer))
@@ -226,7 +232,7 @@ impl Actor for SipActor {
 
     fn typing(&mut self, to: &str) -> Result<u16, String> {
         let to = format!("sip:{to}@example.com");
-        let call = format!("type-{}-{}", self.name, self.sequence);
+        let call = self.call("type");
         let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
                     <isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\">\
                     <state>active</state><contenttype>text/plain</contenttype>\

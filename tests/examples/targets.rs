@@ -2,6 +2,8 @@
 
 use crate::peer::{Program, have, send};
 use crate::{notification_target, support};
+use rvp::NodeUrl;
+use rvp::client::{Client, Settings};
 use rvp::document::{Contact, Message};
 use rvp::mime::Block;
 use rvp::target::{Limits, serve};
@@ -11,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
+use support::server::Server;
 use support::temporary::Temporary;
 
 const SECRET: &str = "a secret of both";
@@ -134,6 +137,42 @@ fn behaves(address: SocketAddr, line: &dyn Fn() -> String, silent: &dyn Fn() -> 
         );
     }
     assert!(silent(), "nothing of that is shown");
+    registered(address, line);
+}
+
+/// What a user sends to a node of the real server arrives, signed, by `tristack target add`.
+fn registered(address: SocketAddr, line: &dyn Fn() -> String) {
+    let server = Server::start(&["alice"]);
+    let secret = server.scratch("secrets").join("secret");
+    std::fs::write(&secret, SECRET).expect("a secret");
+    let secret = secret.to_string_lossy().into_owned();
+    let url = format!("http://localhost:{}/hook?desk=1", address.port());
+    for arguments in [
+        vec!["node", "add", "/devices/7", "--owner", "alice@example.com"],
+        vec![
+            "target",
+            "add",
+            "/devices/7",
+            &url,
+            "--secret-file",
+            &secret,
+        ],
+    ] {
+        let output = server.command(&arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?} {output:?}");
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let sent = runtime.block_on(async {
+        let settings = Settings::new(server.rvp, "localhost", "alice@example.com", "alice");
+        let (mut client, _own) = Client::sign_in(settings).await?;
+        let node = NodeUrl::parse("http://localhost/devices/7")?;
+        let body = "<s:event xmlns:s=\"urn:ship\"/>".into();
+        client
+            .ask("NOTIFY", &node, &[("RVP-Ack-Type", "DeepOr")], body)
+            .await
+    });
+    assert!(sent.is_ok(), "{sent:?}\n{}", server.log_tail(20));
+    assert_eq!(line(), "event {urn:ship}event");
 }
 
 #[test]

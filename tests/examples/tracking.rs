@@ -1,7 +1,9 @@
 //! Shipments: the schema both ways, the follower's side, and both sides over a node.
 
-use crate::package_tracking::{Event, NoEvent, What, follow, node};
+use crate::package_tracking::{Event, NoEvent, What, follow, node, publish};
 use crate::peer::{PATIENCE, send};
+use crate::support::server::Server;
+use rvp::client::{Client, ClientError, Settings};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -85,4 +87,50 @@ async fn a_follower_receives_typed_events_and_nothing_else() {
         assert!(head.starts_with(&format!("HTTP/1.1 {wanted} ")), "{head}");
     }
     following.end().await;
+}
+
+/// Both sides over a node of the real server: a carrier, two followers, an event byte for byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_reach_every_follower_of_a_shipments_node() {
+    let server = Server::start(&["depot", "alice", "bob"]);
+    let path = format!("/shipments/{NUMBER}");
+    let output = server
+        .command(&["node", "add", &path, "--owner", "depot@example.com"])
+        .output()
+        .expect("the command runs");
+    assert!(output.status.success(), "{output:?}");
+    let settings = |user: &str| {
+        let address = format!("{user}@example.com");
+        Settings::new(server.rvp, "localhost", &address, user)
+    };
+    let loopback = [127, 0, 0, 1].into();
+    let mut followers = Vec::new();
+    for user in ["alice", "bob"] {
+        let (sender, events) = mpsc::channel(8);
+        let settings = settings(user);
+        let following = follow(loopback, Some(&settings), &[NUMBER], sender).await;
+        let following = following.expect("it listens");
+        let sink = following.sink.as_ref().expect("a sink");
+        sink.settled().await;
+        let held = sink.held();
+        assert!(held[0].id.is_some(), "{held:?}\n{}", server.log_tail(20));
+        followers.push((following, events));
+    }
+    let signed_in = Client::sign_in(settings("depot")).await;
+    let (mut depot, _own) = signed_in.expect("sign-in");
+    for event in all() {
+        let sent = publish(&mut depot, "localhost", &event).await;
+        assert!(sent.is_ok(), "{sent:?}\n{}", server.log_tail(20));
+        for (_, events) in &mut followers {
+            let got = timeout(PATIENCE, events.recv()).await.expect("in time");
+            assert_eq!(got.as_ref(), Some(&event));
+        }
+    }
+    for (following, _) in followers {
+        following.end().await;
+    }
+    // Nobody follows any more: the carrier is told.
+    let event = event(9, What::Delayed("snow".into()));
+    let sent = publish(&mut depot, "localhost", &event).await;
+    assert!(matches!(sent, Err(ClientError::Status(412))), "{sent:?}");
 }

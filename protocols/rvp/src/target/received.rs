@@ -24,6 +24,9 @@ pub struct Received {
     /// The node asked: which of several, if one target serves several. Its host is the request's
     /// own word too.
     pub node: NodeUrl,
+    /// The node that it was sent to, as a Tristack server tells its registered targets
+    /// (`Tristack-Node`), whose own URL is another. A claim as well: the signature covers the body.
+    pub origin: Option<NodeUrl>,
     /// The query of the request target, if there is one; registered targets may have one.
     pub query: Option<String>,
     /// For which subscription it was sent.
@@ -146,6 +149,8 @@ pub(super) struct Head<'a> {
     /// Without query.
     pub(super) target: &'a str,
     pub(super) query: Option<&'a str>,
+    /// `Tristack-Node`.
+    pub(super) origin: Option<&'a str>,
     pub(super) headers: &'a [(&'a [u8], &'a [u8])],
 }
 
@@ -174,6 +179,7 @@ impl Received {
             },
             recipients: read.to,
             node: request.node,
+            origin: head.origin.and_then(|url| NodeUrl::parse(url).ok()),
             query: head.query.map(str::to_owned),
             subscription: notify.subscription,
             hops: notify.hops,

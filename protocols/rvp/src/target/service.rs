@@ -203,10 +203,12 @@ impl<H> Shared<H> {
         if let Some(authority) = authority.filter(|_| !parts.headers.contains_key(HOST)) {
             headers.push((b"host", authority.as_str().as_bytes()));
         }
+        let origin = parts.headers.get("tristack-node");
         let head = Head {
             method: parts.method.as_str(),
             target: parts.uri.path(),
             query: parts.uri.query(),
+            origin: origin.and_then(|value| value.to_str().ok()),
             headers: &headers,
         };
         Received::read(&head, body, self.settings.body, self.settings.form)

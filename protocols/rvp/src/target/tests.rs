@@ -220,11 +220,17 @@ async fn path_and_query_of_a_registered_target_are_kept() {
     let stage = Stage::of(Target::new(handler)).await;
     let body = message(&Block::text("x", SESSION, None));
     let head = stage
-        .ask(request("NOTIFY /Hooks/desk.php?key=A%20b", "", &body))
+        .ask(request(
+            "NOTIFY /Hooks/desk.php?key=A%20b",
+            "Tristack-Node: http://im.example.com/devices/7\r\n",
+            &body,
+        ))
         .await;
     assert!(head.starts_with("HTTP/1.1 200 Successful\r\n"), "{head}");
     let seen = seen.lock().unwrap();
     assert_eq!(seen[0].node.path(), "/hooks/desk.php");
+    let origin = seen[0].origin.as_ref().map(crate::NodeUrl::path);
+    assert_eq!(origin, Some("/devices/7"));
     assert_eq!(seen[0].query.as_deref(), Some("key=A%20b"));
     assert_eq!(seen[0].hops, 1);
 }

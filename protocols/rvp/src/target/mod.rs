@@ -27,7 +27,7 @@
 //! The sender of a notification is a **claim**: RVP clients and servers do not authenticate to a
 //! callback. Believe it only as far as you believe whoever can reach the port: bind to loopback or
 //! an inside network, use an unguessable path, or let an administrator register the target with a
-//! secret and demand the [signature](Target::signed_with). An unsigned target must not act on a
+//! secret and demand the [signature](Settings::signed). An unsigned target must not act on a
 //! sender's name alone.
 //!
 //! # Once, or more than once

@@ -273,3 +273,119 @@ fn curl_signs_in_with_negotiate() {
         .expect("curl runs");
     assert_eq!(said(&output), "207 1", "{}", log(&server));
 }
+
+/// Every kind of refusal, as an operator finds it again.
+#[test]
+fn explain_tells_the_true_causes() {
+    if !have("curl", Command::new("curl").arg("-V")) {
+        return;
+    }
+    let server = Server::start_rvp(&["alice", "bob"], "", "");
+    let subscribe = |scheme: &str, user: &str, host: &str, node: &str, call_back: &str| {
+        let own = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
+        let output = Command::new("curl")
+            .args([
+                "-sS",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                scheme,
+                "-u",
+                user,
+            ])
+            .args(["-H", "RVP-Notifications-Version: 0.2", "-H", own])
+            .args([
+                "-H",
+                "Notification-Type: pragma/notify",
+                "-H",
+                "Subscription-Lifetime: 600",
+            ])
+            .args([
+                "-H",
+                &format!("Call-Back: {call_back}"),
+                "-X",
+                "SUBSCRIBE",
+                "--connect-to",
+            ])
+            .arg(format!("{host}:80:127.0.0.1:{}", server.rvp.port()))
+            .arg(format!("http://{host}/instmsg/aliases/{node}"))
+            .output()
+            .expect("curl runs");
+        said(&output)
+    };
+    let (im, here) = ("im.example.com", "http://127.0.0.1:1025/");
+    let elsewhere = "http://192.0.2.200:1025/";
+    for (scheme, user, host, node, call_back, status, cause) in [
+        (
+            "--ntlm",
+            "alice:alice",
+            im,
+            "alice",
+            here,
+            "401",
+            "scheme NTLM is not offered here",
+        ),
+        (
+            "--basic",
+            "alice:alice",
+            im,
+            "alice",
+            here,
+            "401",
+            "scheme Basic is not offered here",
+        ),
+        (
+            "--digest",
+            "alice:wrong",
+            im,
+            "alice",
+            here,
+            "401",
+            "wrong response (password",
+        ),
+        (
+            "--digest",
+            "alice:alice",
+            "im.other.example",
+            "alice",
+            here,
+            "404",
+            "wrong IM domain in the URL: im.other.example",
+        ),
+        (
+            "--digest",
+            "alice:alice",
+            im,
+            "nobody",
+            here,
+            "404",
+            "unknown alias in the URL: nobody@example.com",
+        ),
+        (
+            "--digest",
+            "alice:alice",
+            im,
+            "alice",
+            elsewhere,
+            "200",
+            "signed in send-only",
+        ),
+        ("--digest", "bob:bob", im, "bob", here, "403", ""),
+    ] {
+        let heard = subscribe(scheme, user, host, node, call_back);
+        assert_eq!(
+            heard,
+            status,
+            "{scheme} {user} {host} {node}\n{}",
+            log(&server)
+        );
+        let told = explain(&server, "alice@example.com");
+        assert!(told.contains(cause), "{cause}: {told}");
+    }
+    let told = explain(&server, "bob@example.com");
+    assert!(told.contains("the request names"), "{told}");
+    let unknown = subscribe("--digest", "nobody:x", im, "nobody", here);
+    assert_eq!(unknown, "401");
+    assert!(explain(&server, "nobody@example.com").contains("unknown user"));
+}

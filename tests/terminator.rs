@@ -1,4 +1,4 @@
-//! Clients that know nothing newer than TLS 1.0, through HAProxy with a PROXY header: the recipe of
+//! Certificates that change under a running server; and clients that know nothing newer than TLS 1.0, through HAProxy with a PROXY header: the recipe of
 //! the manual (`src/manual/tls.md`), with Debian's HAProxy and OpenSSL.
 
 mod support;
@@ -75,10 +75,9 @@ impl Drop for Terminator {
 }
 
 /// An RSA certificate, as old clients want it, and its key in one file.
-fn certificate(server: &Server) -> PathBuf {
-    let folder = server.scratch("terminator");
+fn certificate(folder: &Path) -> PathBuf {
     let made = Command::new("openssl")
-        .current_dir(&folder)
+        .current_dir(folder)
         .args([
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "2",
         ])
@@ -108,7 +107,7 @@ fn tls_1_0_clients_sign_in_through_haproxy() {
         "auth = [\"ntlm\", \"digest\"]\nproxy_protocol_from = [\"127.0.0.1\"]",
         "",
     );
-    let both = certificate(&server);
+    let both = certificate(&server.scratch("terminator"));
     let terminator = Terminator::start(&server, &both);
     let at = format!("127.0.0.1:{}", terminator.port);
 
@@ -185,4 +184,41 @@ fn tls_1_0_clients_sign_in_through_haproxy() {
     let mut answer = Vec::new();
     let _ = bare.read_to_end(&mut answer);
     assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_new_certificate_is_shown_after_a_hangup() {
+    if !have("openssl", Command::new("openssl").arg("version")) {
+        return;
+    }
+    let name = format!("tristack-certificate-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    certificate(&folder);
+    let tls = format!(
+        "[tls]\ncertificate = {:?}\nkey = {:?}\n",
+        folder.join("certificate.pem"),
+        folder.join("key.pem")
+    );
+    let server = Server::start_rvp(&[], "tls_listen = [\"127.0.0.1:0\"]", &tls);
+    let at = server.rvps.expect("TLS").to_string();
+    let shown = || {
+        let output = Command::new("openssl")
+            .args(["s_client", "-connect", &at, "-showcerts"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("openssl runs");
+        let text = said(&output);
+        let start = text.find("-----BEGIN").unwrap_or_else(|| panic!("{text}"));
+        let end = text.find("-----END").expect("an end");
+        text[start..end].to_owned()
+    };
+    let kept = || std::fs::read_to_string(folder.join("certificate.pem")).expect("PEM");
+    assert!(kept().starts_with(&shown()));
+    certificate(&folder);
+    server.signal("HUP");
+    // Asked again and again: the signal takes its time on a busy machine.
+    let taken = (0..200).any(|_| kept().starts_with(&shown()));
+    assert!(taken, "{}", server.log_tail(5));
+    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -97,6 +97,16 @@ impl Server {
         self.launch();
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().map(Child::id).expect("it runs");
+        let sent = Command::new("kill")
+            .args(["-s", name])
+            .arg(id.to_string())
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name}");
+    }
+
     /// SIGTERM and wait; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take()?;

@@ -3,7 +3,7 @@
 use super::deliver::report;
 use super::front::Front;
 use super::handle::watch_call_id;
-use crate::core::command::Outcome;
+use crate::core::command::{Change, Outcome};
 use crate::core::event::Event;
 use crate::front::SIP;
 
@@ -23,6 +23,11 @@ impl Front {
                 let call_id = format!("{}-{:x}@{domain}", message.id, point.id.0);
                 self.inbox_of(call_id.as_bytes())
             }
+            // Profile fields have no place in PIDF, and must not replace a state that waits.
+            Event::Presence {
+                change: Change::Properties(_),
+                ..
+            } => return,
             Event::Presence { handle, .. } | Event::WatchRestored { handle, .. } => {
                 self.inbox_of(watch_call_id(handle))
             }

@@ -112,6 +112,18 @@ impl Shard {
             Err(error) => return self.fail(now, &done.req, &error, About::Subscription),
         };
         self.accept(now, &done.req, lease);
+        // Events come by another queue than answers: the first may have been here already, and
+        // its NOTIFY, and what waits behind it, must not be forgotten.
+        let dialog = done.notifier.dialog();
+        let known = self.served.get(&watch).is_some_and(|served| {
+            let known = served.notifier.dialog();
+            known.call_id == dialog.call_id
+                && known.local_tag == dialog.local_tag
+                && known.remote_tag == dialog.remote_tag
+        });
+        if known {
+            return;
+        }
         self.serve(
             watch,
             Served {

@@ -1,0 +1,20 @@
+//! Server to server: three processes of one domain (router, two homes) and one of another, on
+//! loopback addresses of their own, names from a small resolver; and peers that misbehave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    dead_code,
+    unreachable_pub,
+    unused_imports
+)]
+
+#[path = "../support/actor/mod.rs"]
+mod actor;
+#[path = "../rvp_front/house.rs"]
+mod house;
+mod mock;
+#[path = "../support/resolver.rs"]
+mod resolver;
+mod site;
+
+mod talk;

@@ -70,6 +70,7 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
 const TARGET_FIDELITY: FidelityColumn = FidelityColumn {
     text: Fidelity::Exact,
     typing: Fidelity::Dropped,
+    typing_beat: None,
     join: Fidelity::Exact,
     leave: Fidelity::Exact,
     invitation: Fidelity::Exact,

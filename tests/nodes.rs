@@ -489,3 +489,283 @@ fn a_registered_target_gets_signed_notifications_and_what_it_missed() {
     assert_eq!(listed.trim(), "[]");
     assert_eq!(notify(&mut alice, "/devices/7", "DeepOr", SHIPMENT), 412);
 }
+
+fn patch(actor: &mut RvpActor, path: &str, inner: &str) -> (u16, String) {
+    let body = format!(
+        "<d:propertyupdate xmlns:d=\"DAV:\" xmlns:r=\"http://schemas.microsoft.com/rvp/\" \
+         xmlns:s=\"urn:s\">{inner}</d:propertyupdate>"
+    );
+    let answer = actor.request("PROPPATCH", path, "Content-Type: text/xml\r\n", &body);
+    let (status, _, body) = answer.expect("an answer");
+    (status, body)
+}
+
+fn set(inner: &str) -> String {
+    format!("<d:set><d:prop>{inner}</d:prop></d:set>")
+}
+
+fn find(actor: &mut RvpActor, path: &str, inner: &str) -> (u16, String) {
+    let body = format!(
+        "<d:propfind xmlns:d=\"DAV:\" xmlns:r=\"http://schemas.microsoft.com/rvp/\" \
+         xmlns:s=\"urn:s\">{inner}</d:propfind>"
+    );
+    let depth = "Depth: 0\r\nContent-Type: text/xml\r\n";
+    let (status, _, body) = actor
+        .request("PROPFIND", path, depth, &body)
+        .expect("an answer");
+    (status, body)
+}
+
+#[test]
+fn rvp_5_properties_of_any_name_leased_or_not_all_or_nothing() {
+    let mut server = Server::start(&["alice", "bob"]);
+    let path = "/groups/box";
+    done(
+        &server,
+        &["node", "add", path, "--owner", "alice@example.com"],
+    );
+    let (mut alice, mut bob) = (rvp(&server, "alice"), rvp(&server, "bob"));
+    let sink = Sink::new();
+    let headers = format!(
+        "Notification-Type: update/propchange\r\nSubscription-Lifetime: 14400\r\n\
+         Call-Back: http://{}\r\n",
+        sink.at
+    );
+    let (status, _, body) = bob
+        .request("SUBSCRIBE", path, &headers, "")
+        .expect("an answer");
+    assert_eq!(status, 207, "{body}");
+    // Any well-formed property, told to who watches.
+    let thing = "<s:thing s:kind=\"a&amp;b\"><s:part>1 &lt; 2</s:part></s:thing>";
+    assert_eq!(patch(&mut alice, path, &set(thing)).0, 207);
+    let told = sink.next().1;
+    assert!(
+        told.contains("propnotification") && told.contains("1 &lt; 2"),
+        "{told}"
+    );
+    assert!(told.contains("http://localhost/groups/box"), "{told}");
+    let (status, found) = find(&mut bob, path, "<d:prop><s:thing/><s:none/></d:prop>");
+    assert_eq!(status, 207);
+    assert!(
+        found.contains("1 &lt; 2") && found.contains("a&amp;b"),
+        "{found}"
+    );
+    assert!(found.contains("404 Not Found"), "{found}");
+    let (_, names) = find(&mut bob, path, "<d:propname/>");
+    assert!(
+        names.contains("thing") && !names.contains("1 &lt; 2"),
+        "{names}"
+    );
+    // All or nothing: one is too large, nothing is changed; a state fails with the rest.
+    let large = format!("<s:large>{}</s:large>", "x".repeat(17 * 1024));
+    let (status, _) = patch(
+        &mut alice,
+        path,
+        &set(&format!("<s:small>1</s:small>{large}")),
+    );
+    assert_eq!(status, 413);
+    let (_, found) = find(&mut bob, path, "<d:prop><s:small/></d:prop>");
+    assert!(found.contains("404 Not Found"), "{found}");
+    let (status, body) = patch(
+        &mut alice,
+        "alice",
+        &set(&format!("<r:state><r:busy/></r:state>{large}")),
+    );
+    assert_eq!(status, 207, "{body}");
+    assert!(body.contains(" 413 ") && body.contains(" 424 "), "{body}");
+    let (_, found) = find(&mut alice, "alice", "<d:prop><r:state/></d:prop>");
+    assert!(found.contains("<r:online/>"), "{found}");
+    // A node holds 256 KiB.
+    let mut last = 207;
+    for number in 0..17 {
+        let part = format!("<s:n{number}>{}</s:n{number}>", "x".repeat(16 * 1024 - 200));
+        last = patch(&mut alice, path, &set(&part)).0;
+    }
+    assert_eq!(last, 413);
+    for number in 0..16 {
+        let gone = format!("<d:remove><d:prop><s:n{number}/></d:prop></d:remove>");
+        assert_eq!(patch(&mut alice, path, &gone).0, 207);
+    }
+    while sink.got.recv_timeout(QUIET).is_ok() {}
+    // A lease falls back to its default, and that is told.
+    let leased = "<s:door><r:leased-value><r:value><s:open/></r:value><r:default-value><s:shut/>\
+         </r:default-value><d:timeout>1</d:timeout></r:leased-value></s:door>";
+    assert_eq!(patch(&mut alice, path, &set(leased)).0, 207);
+    let told = sink.next().1;
+    assert!(
+        told.contains("open") && !told.contains("leased-value"),
+        "{told}"
+    );
+    let told = sink.next().1;
+    assert!(told.contains("shut"), "{told}");
+    server.kill_and_restart();
+    let (_, found) = find(&mut bob, path, "<d:prop><s:door/></d:prop>");
+    assert!(found.contains("shut") && !found.contains("open"), "{found}");
+    // Removed: gone, and told as removed.
+    let gone = "<d:remove><d:prop><s:thing/></d:prop></d:remove>";
+    assert_eq!(patch(&mut bob, path, gone).0, 403);
+    assert_eq!(patch(&mut alice, path, gone).0, 207);
+    let told = sink.next().1;
+    assert!(
+        told.contains("<d:remove>") && told.contains("thing"),
+        "{told}"
+    );
+    let (_, found) = find(&mut bob, path, "<d:prop><s:thing/></d:prop>");
+    assert!(found.contains("404 Not Found"), "{found}");
+}
+
+fn acl(actor: &mut RvpActor, path: &str, entries: &[(&str, &str, &str)]) -> u16 {
+    let one = |(who, grant, deny): &(&str, &str, &str)| {
+        let principal = match *who {
+            "*" => "<a:allprincipals/>".to_owned(),
+            who => format!(
+                "<a:rvp-principal> http://localhost/instmsg/aliases/{who} </a:rvp-principal>"
+            ),
+        };
+        format!(
+            "<a:ace><a:principal>{principal}<a:credentials><a:any/></a:credentials></a:principal>\
+             <a:grant>{grant}</a:grant><a:deny>{deny}</a:deny></a:ace>"
+        )
+    };
+    let aces: String = entries.iter().map(one).collect();
+    let body = format!(
+        "<a:rvpacl xmlns:a=\"http://schemas.microsoft.com/rvp/acl/\"><a:acl>\
+         <a:inheritance>none</a:inheritance>{aces}</a:acl></a:rvpacl>"
+    );
+    let type_ = "Content-Type: text/xml\r\n";
+    actor
+        .request("ACL", path, type_, &body)
+        .expect("an answer")
+        .0
+}
+
+#[test]
+fn rvp_5_acl_of_a_node_binds_every_method_and_both_stacks() {
+    let server = Server::start(&["alice", "bob", "carol"]);
+    let path = "/groups/club";
+    done(
+        &server,
+        &["node", "add", path, "--owner", "alice@example.com"],
+    );
+    let (mut alice, mut bob) = (rvp(&server, "alice"), rvp(&server, "bob"));
+    let mut carol = SipActor::udp("carol", server.sip_udp).expect("an actor");
+    carol.sign_in().expect("sign-in");
+    let sink = Sink::new();
+    let call = format!("http://{}", sink.at);
+    assert_eq!(subscribe(&mut bob, path, &call).0, 200);
+    // Only the owner writes the list.
+    assert_eq!(acl(&mut bob, path, &[]), 403);
+    assert_eq!(
+        acl(&mut alice, path, &[("bob", "", "<a:receive-from/>")]),
+        200
+    );
+    // He subscribed before, and gets nothing more; nor can he subscribe again.
+    assert_eq!(notify(&mut alice, path, "DeepOr", SHIPMENT), 412);
+    assert_eq!(subscribe(&mut bob, path, &call).0, 403);
+    // Said openly, because a node is no person; a specific entry beats one for everybody.
+    let list = [
+        ("*", "", "<a:send-to/>"),
+        ("bob", "<a:send-to/><a:receive-from/>", ""),
+    ];
+    assert_eq!(acl(&mut alice, path, &list), 200);
+    assert_eq!(notify(&mut bob, path, "DeepOr", SHIPMENT), 200);
+    assert_eq!(sink.next().1, SHIPMENT);
+    assert_eq!(carol.say("club", "let me in"), Ok(403));
+    // Without `list` the node is not there.
+    assert_eq!(acl(&mut alice, path, &[("bob", "", "<a:list/>")]), 200);
+    assert_eq!(notify(&mut bob, path, "DeepOr", SHIPMENT), 404);
+    assert_eq!(find(&mut bob, path, "<d:allprop/>").0, 404);
+    assert_eq!(subscribe(&mut bob, path, &call).0, 404);
+    // Credentials have to be named.
+    let bare = "<a:rvpacl xmlns:a=\"http://schemas.microsoft.com/rvp/acl/\"><a:acl><a:ace>\
+         <a:principal><a:allprincipals/></a:principal><a:grant><a:all/></a:grant></a:ace></a:acl></a:rvpacl>";
+    let type_ = "Content-Type: text/xml\r\n";
+    assert_eq!(
+        alice
+            .request("ACL", path, type_, bare)
+            .expect("an answer")
+            .0,
+        400
+    );
+    // What is written is read again.
+    let (status, _, read) = alice.request("ACL", path, "", "").expect("an answer");
+    assert_eq!(status, 200);
+    assert!(
+        read.contains("<a:list/>") && read.contains("aliases/bob"),
+        "{read}"
+    );
+}
+
+#[test]
+fn rvp_2_ack_types_over_rvp_inboxes_and_sip_points() {
+    let server = Server::start(&["alice", "bob"]);
+    let mut alice = rvp(&server, "alice");
+    let (mut one, mut two) = (rvp(&server, "bob"), rvp(&server, "bob"));
+    let mut phone = SipActor::tcp("bob", server.sip_tcp).expect("an actor");
+    phone.sign_in().expect("sign-in");
+    let mut send = |ack: &str, text: &str| {
+        notify(
+            &mut alice,
+            "bob",
+            ack,
+            &text_to("alice", "/instmsg/aliases/bob", text),
+        )
+    };
+    // (first inbox, second inbox, SIP point): what each type answers.
+    for (answers, or, and) in [
+        ([200, 200, 200], 200, 200),
+        ([404, 200, 200], 200, 404),
+        ([404, 404, 200], 200, 404),
+        ([200, 200, 480], 200, 412),
+        ([500, 500, 480], 500, 500),
+        ([413, 500, 480], 413, 413),
+        ([480, 480, 480], 412, 412),
+    ] {
+        one.answer_with(answers[0]);
+        two.answer_with(answers[1]);
+        phone.answer_with(answers[2]);
+        assert_eq!(send("DeepOr", "or"), or, "DeepOr {answers:?}");
+        assert_eq!(send("DeepAnd", "and"), and, "DeepAnd {answers:?}");
+        assert_eq!(send("SingleHop", "hop"), 200, "SingleHop {answers:?}");
+    }
+    // Nobody of one kind is left: the others decide.
+    phone.answer_with(200);
+    phone.sign_out().expect("sign-out");
+    (one.answer_with(200), two.answer_with(500));
+    assert_eq!(send("DeepOr", "or"), 200);
+    assert_eq!(send("DeepAnd", "and"), 500, "has left is passed through");
+}
+
+#[test]
+fn rvp_2_hops_are_counted_and_limited() {
+    let server = Server::start(&["alice", "bob"]);
+    let (mut alice, sink) = (rvp(&server, "alice"), Sink::new());
+    let mut bob = RvpActor::new("bob", server.rvp, Encoding::Characters).expect("an actor");
+    assert_eq!(
+        subscribe(&mut bob, "bob", &format!("http://{}", sink.at)).0,
+        200
+    );
+    let body = text_to("alice", "/instmsg/aliases/bob", "x");
+    for (hops, status) in [
+        ("1", 200),
+        ("5", 200),
+        ("32", 200),
+        ("33", 412),
+        ("4294967295", 412),
+    ] {
+        let headers = format!("RVP-Hop-Count: {hops}\r\nContent-Type: text/xml\r\n");
+        let got = alice
+            .request("NOTIFY", "bob", &headers, &body)
+            .expect("an answer")
+            .0;
+        assert_eq!(got, status, "{hops}");
+        if status == 200 {
+            let next = hops.parse::<u32>().expect("a number") + 1;
+            let head = sink.next().0;
+            assert!(
+                head.contains(&format!("Rvp-Hop-Count: {next}\r\n")),
+                "{head}"
+            );
+        }
+    }
+}

@@ -395,6 +395,8 @@ pub struct PropertyValue {
     pub bytes: Arc<[u8]>,
     /// Until when it holds, if leased.
     pub expires: Option<Time>,
+    /// What it falls back to then; `None` = it goes.
+    pub fallback: Option<Arc<[u8]>>,
 }
 
 /// The answer to a command.

@@ -18,7 +18,8 @@ use crate::core::event::Event;
 use crate::core::fidelity::{FidelityColumn, FidelityTable};
 use crate::core::id::{Ids, MessageId, PointId, Stack, WatchId};
 use crate::core::message::{Fidelity, Kind};
-use crate::core::port::PersonRecords;
+use crate::core::node::Node;
+use crate::core::port::{Account, PersonRecords};
 use crate::core::presence::{State, View};
 use crate::core::time::Time;
 use crate::core::trace::{Checkpoint, Step};
@@ -286,6 +287,16 @@ impl World {
     /// A person as the core has it.
     pub fn user(&self, at: usize) -> &User {
         &self.users[at]
+    }
+
+    /// Makes the account at `at` a node that person `owner` owns.
+    pub fn make_node(&mut self, at: usize, owner: usize) {
+        let mut account = Account::clone(self.users[at].account());
+        account.node = Some(Node {
+            owner: Some(person(owner)),
+            members: Vec::new(),
+        });
+        self.users[at].set_account(Arc::new(account));
     }
 
     /// What is stored about a person.

@@ -62,7 +62,7 @@ impl User {
         if changes.len() > rules.properties {
             return Err(Error::LimitReached(Limit::Properties));
         }
-        let too_large = |value: &PropertyValue| value.bytes.len() > rules.property_octets;
+        let too_large = |value: &PropertyValue| value.octets() > rules.property_octets;
         if changes
             .iter()
             .any(|(_, v)| v.as_ref().is_some_and(too_large))
@@ -70,7 +70,7 @@ impl User {
             return Err(Error::TooLarge);
         }
         let weigh = |name: &PropertyName, value: &PropertyValue| {
-            name.namespace.len() + name.local.len() + value.bytes.len()
+            name.namespace.len() + name.local.len() + value.octets()
         };
         // The last change of a name counts; a name occurs once in what is left.
         let kept = self
@@ -124,17 +124,17 @@ impl User {
         }
     }
 
-    /// Leased values whose time is over go, and watchers are told.
+    /// Leased values whose time is over fall back or go, and watchers are told.
     pub(super) fn expire_properties(&mut self, fx: &mut Fx<'_, '_>) {
         let now = fx.now();
         let over: Vec<_> = self
             .properties
             .iter()
             .filter(|(_, value)| value.expires.is_some_and(|expires| now >= expires))
-            .map(|(name, _)| (name.clone(), None))
+            .map(|(name, value)| (name.clone(), value.clone().fallen_back()))
             .collect();
-        for (name, _) in &over {
-            self.put_property(fx, name, None);
+        for (name, value) in &over {
+            self.put_property(fx, name, value.clone());
         }
         self.tell_properties(fx, &over);
     }
@@ -159,5 +159,20 @@ impl User {
         self.access = Some(list);
         self.reconsider_watches(fx);
         Ok(Reply::Done)
+    }
+}
+
+impl PropertyValue {
+    fn octets(&self) -> usize {
+        self.bytes.len() + self.fallback.as_ref().map_or(0, |bytes| bytes.len())
+    }
+
+    /// What is left when the lease is over.
+    fn fallen_back(self) -> Option<Self> {
+        self.fallback.map(|bytes| Self {
+            bytes,
+            expires: None,
+            fallback: None,
+        })
     }
 }

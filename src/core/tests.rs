@@ -3,6 +3,7 @@
 mod delivery;
 mod folding;
 mod keeping;
+mod matrix;
 mod model;
 mod points;
 mod properties;

@@ -156,6 +156,9 @@ impl User {
         command: Command,
         tag: ReplyTag,
     ) -> Result<Option<Reply>, Error> {
+        if self.hides(fx.rules(), caller) {
+            return Err(Error::UnknownUser);
+        }
         let reply = match command {
             Command::Submit(submit) => {
                 return self.submit(fx, caller, submit, tag).map(|()| None);
@@ -278,6 +281,12 @@ impl User {
             return Ok(());
         }
         Err(Error::Denied("not the owner"))
+    }
+
+    /// Whether a node is not there at all for a caller: its list denies him `list`. A person's is
+    /// always there, because a block must look like absence (`decisions.md` 16).
+    fn hides(&self, rules: &Rules, caller: &Caller) -> bool {
+        self.is_node() && self.verdict(rules, caller, Right::List) == Verdict::Blocked
     }
 
     /// What the list and the defaults say about a right of a caller.

@@ -24,12 +24,14 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     1 "0001_start.sql",
     2 "0002_presence_change.sql",
     3 "0003_nodes.sql",
+    4 "0004_property_fallback.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     1 "0001_start.sql",
     2 "0002_presence_change.sql",
     3 "0003_nodes.sql",
+    4 "0004_property_fallback.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

@@ -156,6 +156,7 @@ pub fn property(local: &str) -> (PropertyName, PropertyValue) {
     let value = PropertyValue {
         bytes: vec![60, 0, 62].into(),
         expires: Some(Time(1)),
+        fallback: Some(vec![0, 255].into()),
     };
     (name, value)
 }

@@ -178,6 +178,7 @@ pub fn set_property(text: &str) -> Command {
     let value = PropertyValue {
         bytes: text.as_bytes().into(),
         expires: None,
+        fallback: None,
     };
     Command::SetProperties {
         changes: vec![(name, Some(value))],

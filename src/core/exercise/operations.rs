@@ -334,6 +334,7 @@ fn change_property(world: &mut World, input: &mut Input<'_>) {
     let value = (input.below(3) > 0).then(|| PropertyValue {
         bytes: Arc::from(&b"value"[..]),
         expires: (input.below(2) == 0).then(|| world.now.after(Duration::from_secs(50))),
+        fallback: None,
     });
     let changes = vec![(name, value)];
     let _ = world.ask(

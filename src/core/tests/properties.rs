@@ -19,6 +19,7 @@ fn value(octets: usize, expires: Option<Time>) -> PropertyValue {
     PropertyValue {
         bytes: vec![b'x'; octets].into(),
         expires,
+        fallback: None,
     }
 }
 

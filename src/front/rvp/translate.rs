@@ -6,6 +6,7 @@ use crate::core::address::Address;
 use crate::core::command::{PropertyName, PropertyValue};
 use crate::core::port::Account;
 use crate::core::presence::{Origin, Presence, State, View};
+use crate::core::time::Time;
 use crate::front::mapping::mapping;
 use rvp::document::{
     Ace, AcePrincipal, Credentials, Property, PropertyName as WireName, Right as WireRight,
@@ -13,6 +14,10 @@ use rvp::document::{
 };
 use rvp::{Principal, namespace};
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// Longest lease of a property.
+const LEASE_MAX: Duration = Duration::from_hours(24);
 
 /// The neutral value of a state element (`presence-mapping.toml`, `decisions.md` 10).
 pub(super) fn presence(state: &WireState) -> Presence {
@@ -83,6 +88,39 @@ pub(super) fn value(property: &Property) -> Option<PropertyValue> {
     Some(PropertyValue {
         bytes: text.into_bytes().into(),
         expires: None,
+        fallback: None,
+    })
+}
+
+/// What is stored of a property that is set at `now`: of a leased value, the value until its time
+/// is over, then the default, or nothing (`rvp.md` 5 PROPPATCH).
+pub(super) fn leased(property: &Property, now: Time) -> Option<PropertyValue> {
+    let Property::Opaque(element) = property else {
+        return value(property);
+    };
+    let mut children = element.elements();
+    let lease = match (children.next(), children.next()) {
+        (Some(only), None) if only.is(namespace::RVP, "leased-value") => only,
+        _ => return value(property),
+    };
+    let part = |local| lease.child(namespace::RVP, local);
+    let stored = |part: &xml::Element| {
+        let mut bare = element.clone();
+        bare.children.clone_from(&part.children);
+        Property::to_stored(&bare).into_bytes()
+    };
+    let timeout = lease
+        .elements()
+        .find(|child| child.name.local() == "timeout");
+    let seconds = timeout.and_then(|timeout| timeout.trimmed().parse().ok());
+    let (Some(current), Some(seconds)) = (part("value"), seconds) else {
+        return value(property);
+    };
+    let fallback = part("default-value").filter(|default| !default.children.is_empty());
+    Some(PropertyValue {
+        bytes: stored(current).into(),
+        expires: Some(now.after(Duration::from_secs(seconds).min(LEASE_MAX))),
+        fallback: fallback.map(|default| stored(default).into()),
     })
 }
 
@@ -217,7 +255,6 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::time::Time;
 
     #[test]
     fn states_go_both_ways() {

@@ -5,6 +5,7 @@ use crate::core::command::{PropertyName, PropertyValue};
 use crate::core::id::PersonId;
 use crate::core::port::StoreError;
 use crate::core::time::Time;
+use std::sync::Arc;
 
 pub(in crate::storage) const TABLE: Table = Table {
     name: "property",
@@ -14,6 +15,7 @@ pub(in crate::storage) const TABLE: Table = Table {
         ("local", Kind::Text),
         ("value", Kind::Blob),
         ("expires", Kind::MaybeInt),
+        ("fallback", Kind::Blob),
     ],
     key: 3,
 };
@@ -30,6 +32,8 @@ pub(in crate::storage) fn values(
         Value::Text(name.local.as_ref().to_owned()),
         Value::Blob(value.bytes.to_vec()),
         Value::MaybeInt(value.expires.map(time)),
+        // No octets at all = none: an element has some.
+        Value::Blob(value.fallback.as_deref().unwrap_or_default().to_vec()),
     ]
 }
 
@@ -46,6 +50,7 @@ pub(in crate::storage) fn read(
     let value = PropertyValue {
         bytes: reader.blob("value")?.into(),
         expires: reader.maybe_int("expires")?.map(Time),
+        fallback: Some(reader.blob("fallback")?.into()).filter(|b: &Arc<[u8]>| !b.is_empty()),
     };
     Ok((PersonId(reader.wide("person")?), (name, value)))
 }

@@ -8,6 +8,7 @@ use crate::core::command::{
 };
 use crate::core::error::Error;
 use crate::core::id::PublicationId;
+use crate::core::time::Time;
 use rvp::Status;
 use rvp::document::{
     Change, Lease, Multistatus, Property, PropertyName as WireName, PropertyUpdate, Propstat,
@@ -20,7 +21,7 @@ const USUAL: u32 = 1200;
 
 /// Changes properties.
 pub(super) async fn run(asked: &Asked<'_>, update: &PropertyUpdate) -> Result<Reply, Refused> {
-    let plan = Plan::of(update);
+    let plan = Plan::of(update, asked.front.hub.now());
     if !asked.is_own() && plan.state.is_some() {
         return Err(Refused::new(
             Status::Forbidden,
@@ -70,7 +71,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(update: &PropertyUpdate) -> Self {
+    fn of(update: &PropertyUpdate, now: Time) -> Self {
         let mut plan = Self {
             state: None,
             changes: Vec::new(),
@@ -89,7 +90,7 @@ impl Plan {
                 }
                 Change::Set(property) => {
                     let name = property.name();
-                    plan.put(&name, translate::value(property));
+                    plan.put(&name, translate::leased(property, now));
                     name
                 }
                 Change::Remove(name) => {

@@ -76,7 +76,6 @@ const TARGET_FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Exact,
-    typing_beat: None,
 };
 
 /// How much longer than the sender we wait for the answer to a message.

@@ -372,7 +372,9 @@ impl<M> Engine<M> {
             }
             self.store.remove(tx);
         }
-        if self.store.live() >= self.settings.capacity {
+        // Those that are through only absorb repeats, which the network brings within seconds: a
+        // new request is worth more than the rest of their 32 s.
+        if self.store.live() >= self.settings.capacity && !self.store.make_room() {
             return self.tell(Event::Overloaded {
                 flow,
                 reply,

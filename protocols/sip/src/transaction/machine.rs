@@ -67,8 +67,11 @@ impl<M> Engine<M> {
         self.send(tx, flow, bytes);
         if gone {
             self.store.remove(tx);
-        } else {
-            self.store.arm(tx);
+            return Ok(());
+        }
+        self.store.arm(tx);
+        if !invite && status >= 200 {
+            self.store.through(tx);
         }
         Ok(())
     }
@@ -205,7 +208,7 @@ impl<M> Engine<M> {
             }
         };
         transaction.bytes = ack.clone().unwrap_or_default();
-        let flow = transaction.flow;
+        let (flow, machine) = (transaction.flow, transaction.machine);
         if let Some(ack) = ack {
             self.send(tx, flow, ack);
         }
@@ -213,6 +216,9 @@ impl<M> Engine<M> {
             (Some(span), Some(transaction)) => {
                 transaction.ends_at = now.saturating_add(span);
                 self.store.arm(tx);
+                if machine == Machine::ClientOther {
+                    self.store.through(tx);
+                }
             }
             _ => self.store.remove(tx),
         }

@@ -42,7 +42,8 @@ pub struct Settings {
     pub trying_other: Millis,
     /// An INVITE that stays unanswered this long is dropped: a bound on leaks, not of the RFC.
     pub invite_max: Millis,
-    /// Most transactions alive; requests above it are reported as [`Event::Overloaded`].
+    /// Most transactions alive. Above it the oldest ones that only absorb repeats make room; if
+    /// there are none, the request is reported as [`Event::Overloaded`].
     pub capacity: usize,
 }
 

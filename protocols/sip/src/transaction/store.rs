@@ -1,7 +1,7 @@
 //! Transactions in one slab, found by key, by id, by flow, and by time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -113,6 +113,8 @@ pub(super) struct Store {
     flows: HashMap<u64, u32>,
     /// Deletion is lazy: an entry whose transaction has gone or moved is skipped.
     heap: BinaryHeap<Reverse<(Millis, TxId)>>,
+    /// Non-INVITE transactions that are through and only absorb repeats, oldest first.
+    through: VecDeque<TxId>,
     live: usize,
 }
 
@@ -212,6 +214,32 @@ impl Store {
                 self.flows.insert(gone.flow.id, gone.next);
             }
         }
+    }
+
+    /// The transaction has its final response and stays only to absorb repeats.
+    pub(super) fn through(&mut self, id: TxId) {
+        while let Some(oldest) = self.through.front().copied()
+            && self.get(oldest).is_none()
+        {
+            self.through.pop_front();
+        }
+        if self.through.len() > 2 * self.live + 4096 {
+            let mut all = std::mem::take(&mut self.through);
+            all.retain(|id| self.get(*id).is_some());
+            self.through = all;
+        }
+        self.through.push_back(id);
+    }
+
+    /// Makes room by ending the oldest transaction that is through; false if there is none.
+    pub(super) fn make_room(&mut self) -> bool {
+        while let Some(oldest) = self.through.pop_front() {
+            if self.get(oldest).is_some() {
+                self.remove(oldest);
+                return true;
+            }
+        }
+        false
     }
 
     /// The client transactions of a stream connection.

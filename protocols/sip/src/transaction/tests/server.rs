@@ -332,3 +332,30 @@ fn memory_per_transaction_is_small_and_stale_timers_are_swept() {
     assert!(engine.is_empty());
     assert!(engine.store.heap_len() < 5_000);
 }
+
+#[test]
+fn a_full_table_makes_room_by_what_only_absorbs_repeats() {
+    let settings = Settings {
+        capacity: 2,
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(settings, [1, 2]);
+    let open = request("MESSAGE", "z9hG4bKopen");
+    accept(&mut engine, 0, &open, UDP);
+    for number in 0..100 {
+        let text = request("MESSAGE", &format!("z9hG4bK{number}"));
+        let tx = accept(&mut engine, number, &text, UDP);
+        reply(&mut engine, number, tx, 200, &text).unwrap();
+        assert_eq!(drain(&mut engine), ["send 200"], "{number}");
+        assert_eq!(engine.len(), 2);
+    }
+    // The newest answer is still repeated; the open request was never in danger.
+    receive(&mut engine, 100, &request("MESSAGE", "z9hG4bK99"), UDP);
+    assert_eq!(drain(&mut engine), ["send 200"]);
+    receive(&mut engine, 100, &open, UDP);
+    assert!(drain(&mut engine).is_empty());
+    // Nothing that is still open makes room.
+    accept(&mut engine, 101, &request("MESSAGE", "z9hG4bKsecond"), UDP);
+    receive(&mut engine, 102, &request("MESSAGE", "z9hG4bKthird"), UDP);
+    assert_eq!(drain(&mut engine), ["overloaded"]);
+}

@@ -218,6 +218,12 @@ impl User {
         }
     }
 
+    /// The same over this connection.
+    pub fn over(mut self, stream: TcpStream) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
     pub fn node(&self) -> String {
         format!("/instmsg/aliases/{}", self.name)
     }

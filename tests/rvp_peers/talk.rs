@@ -89,6 +89,8 @@ async fn talk(world: &World) {
     let (mut bob, mut bob_inbox) = at("bob", world.home2.at, HOST).await;
     let (mut carol, mut carol_inbox) = at("carol", world.b.at, HOST_B).await;
 
+    referred(world).await;
+
     // Two homes of one domain, one asker by way of the router, one at his home.
     let answer = say(&mut alice, HOST, "bob", "hello bob").await;
     assert_eq!(answer.status(), 200, "{}", answer.body);
@@ -146,6 +148,33 @@ async fn talk(world: &World) {
     assert!(first.body.contains("<r:online/>"), "{}", first.body);
     assert_eq!(bob.state("away").await.status(), 207);
     hears(&mut alice_inbox, &["<r:away/>", &node(HOST, "bob")]).await;
+}
+
+/// Who asks from inside is told where the home is, and the home serves both forms of the URL.
+async fn referred(world: &World) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(world.router.at).await.unwrap();
+    let mut inside = User::of("alice", world.router.at, HOST).over(stream);
+    let body = "<d:propfind xmlns:d=\"DAV:\"><d:allprop/></d:propfind>";
+    let own = "/instmsg/aliases/alice";
+    let answer = inside.ask("PROPFIND", own, "Depth: 0\r\n", body).await;
+    assert_eq!(answer.line, "HTTP/1.1 302 Object moved");
+    let physical = format!("http://{}/instmsg/local/{HOST}{own}", world.home1.at);
+    assert_eq!(answer.header("Location"), Some(&*physical));
+
+    let mut outside = User::of("alice", world.router.at, HOST);
+    let mut at_home = User::of("alice", world.home1.at, HOST);
+    let carried = outside.ask("PROPFIND", own, "Depth: 0\r\n", body).await;
+    let mut told = Vec::new();
+    for url in [physical.as_str(), own] {
+        let answer = at_home.ask("PROPFIND", url, "Depth: 0\r\n", body).await;
+        assert_eq!(answer.status(), 207, "{}", answer.body);
+        told.push(answer.body);
+    }
+    assert_eq!([&told[0], &told[1]], [&carried.body; 2]);
+    assert!(told[0].contains(&node(HOST, "alice")), "{}", told[0]);
+    assert!(!told[0].contains("/instmsg/local/"), "{}", told[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

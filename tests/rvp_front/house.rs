@@ -219,6 +219,7 @@ impl User {
     }
 
     /// The same over this connection.
+    #[allow(dead_code, reason = "used by rvp_peers, which shares this file")]
     pub fn over(mut self, stream: TcpStream) -> Self {
         self.stream = Some(stream);
         self

@@ -136,7 +136,7 @@ impl Upkeep {
                 of,
                 renewal,
                 result,
-            } => self.answered(of, renewal, result),
+            } => self.answered(&of, renewal, result),
         }
     }
 
@@ -179,8 +179,8 @@ impl Upkeep {
         self.watched.insert(of, watched);
     }
 
-    fn answered(&mut self, of: Address, renewal: bool, result: Result<Got, Fault>) {
-        let Some(watched) = self.watched.get_mut(&of) else {
+    fn answered(&mut self, of: &Address, renewal: bool, result: Result<Got, Fault>) {
+        let Some(watched) = self.watched.get_mut(of) else {
             return;
         };
         let key = Arc::clone(&watched.route.key);
@@ -188,13 +188,13 @@ impl Upkeep {
             Ok(got) => {
                 self.failing.remove(&key);
                 match got.status {
-                    200..=299 => self.peers.subscribed(&of, watched, &got, renewal),
+                    200..=299 => self.peers.subscribed(of, watched, &got, renewal),
                     // It has forgotten us.
-                    412 if renewal => self.peers.subscribe(&of, watched),
+                    412 if renewal => self.peers.subscribe(of, watched),
                     status => {
                         tracing::info!(%of, peer = %key, status, "can't watch");
-                        self.peers.down(&of, watched, PAUSE);
-                        self.peers.show_offline(&of, watched);
+                        self.peers.down(of, watched, PAUSE);
+                        self.peers.show_offline(of, watched);
                     }
                 }
             }
@@ -205,7 +205,7 @@ impl Upkeep {
                 let dead = *failures >= 2;
                 if !renewal || dead {
                     let pause = (watched.pause * 2).clamp(self.peers.check, PAUSE);
-                    self.peers.down(&of, watched, pause);
+                    self.peers.down(of, watched, pause);
                 }
                 if dead {
                     self.dead(&key, &fault);

@@ -274,6 +274,30 @@ fn curl_signs_in_with_negotiate() {
     assert_eq!(said(&output), "207 1", "{}", log(&server));
 }
 
+/// SUBSCRIBE as alice by curl: the status. `how` is curl's scheme, `at` host and alias.
+fn subscribe(server: &Server, how: &str, user: &str, at: (&str, &str), call_back: &str) -> String {
+    let own = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
+    let (host, alias) = at;
+    let output = Command::new("curl")
+        .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"])
+        .args([how, "-u", user, "-X", "SUBSCRIBE", "-H", own])
+        .args(["-H", "RVP-Notifications-Version: 0.2"])
+        .args(["-H", "Notification-Type: pragma/notify"])
+        .args(["-H", "Subscription-Lifetime: 600"])
+        .args(["-H", &format!("Call-Back: {call_back}"), "--connect-to"])
+        .arg(format!("{host}:80:127.0.0.1:{}", server.rvp.port()))
+        .arg(format!("http://{host}/instmsg/aliases/{alias}"))
+        .output()
+        .expect("curl runs");
+    said(&output)
+}
+
+const OWN: (&str, &str) = ("im.example.com", "alice");
+const OTHER_HOST: (&str, &str) = ("im.other.example", "alice");
+const NOBODY: (&str, &str) = ("im.example.com", "nobody");
+const HERE: &str = "http://127.0.0.1:1025/";
+const ELSEWHERE: &str = "http://192.0.2.200:1025/";
+
 /// Every kind of refusal, as an operator finds it again.
 #[test]
 fn explain_tells_the_true_causes() {
@@ -281,111 +305,37 @@ fn explain_tells_the_true_causes() {
         return;
     }
     let server = Server::start_rvp(&["alice", "bob"], "", "");
-    let subscribe = |scheme: &str, user: &str, host: &str, node: &str, call_back: &str| {
-        let own = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
-        let output = Command::new("curl")
-            .args([
-                "-sS",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                scheme,
-                "-u",
-                user,
-            ])
-            .args(["-H", "RVP-Notifications-Version: 0.2", "-H", own])
-            .args([
-                "-H",
-                "Notification-Type: pragma/notify",
-                "-H",
-                "Subscription-Lifetime: 600",
-            ])
-            .args([
-                "-H",
-                &format!("Call-Back: {call_back}"),
-                "-X",
-                "SUBSCRIBE",
-                "--connect-to",
-            ])
-            .arg(format!("{host}:80:127.0.0.1:{}", server.rvp.port()))
-            .arg(format!("http://{host}/instmsg/aliases/{node}"))
-            .output()
-            .expect("curl runs");
-        said(&output)
-    };
-    let (im, here) = ("im.example.com", "http://127.0.0.1:1025/");
-    let elsewhere = "http://192.0.2.200:1025/";
-    for (scheme, user, host, node, call_back, status, cause) in [
+    let (ntlm, basic, digest) = ("--ntlm", "--basic", "--digest");
+    let (alice, wrong) = ("alice:alice", "alice:wrong");
+    let host = "wrong IM domain in the URL: im.other.example";
+    let alias = "unknown alias in the URL: nobody@example.com";
+    for (how, user, at, call_back, status, cause) in [
+        (ntlm, alice, OWN, HERE, "401", "scheme NTLM is not offered"),
         (
-            "--ntlm",
-            "alice:alice",
-            im,
-            "alice",
-            here,
+            basic,
+            alice,
+            OWN,
+            HERE,
             "401",
-            "scheme NTLM is not offered here",
+            "scheme Basic is not offered",
         ),
-        (
-            "--basic",
-            "alice:alice",
-            im,
-            "alice",
-            here,
-            "401",
-            "scheme Basic is not offered here",
-        ),
-        (
-            "--digest",
-            "alice:wrong",
-            im,
-            "alice",
-            here,
-            "401",
-            "wrong response (password",
-        ),
-        (
-            "--digest",
-            "alice:alice",
-            "im.other.example",
-            "alice",
-            here,
-            "404",
-            "wrong IM domain in the URL: im.other.example",
-        ),
-        (
-            "--digest",
-            "alice:alice",
-            im,
-            "nobody",
-            here,
-            "404",
-            "unknown alias in the URL: nobody@example.com",
-        ),
-        (
-            "--digest",
-            "alice:alice",
-            im,
-            "alice",
-            elsewhere,
-            "200",
-            "signed in send-only",
-        ),
-        ("--digest", "bob:bob", im, "bob", here, "403", ""),
+        (digest, wrong, OWN, HERE, "401", "wrong response (password"),
+        (digest, alice, OTHER_HOST, HERE, "404", host),
+        (digest, alice, NOBODY, HERE, "404", alias),
+        (digest, alice, OWN, ELSEWHERE, "200", "signed in send-only"),
     ] {
-        let heard = subscribe(scheme, user, host, node, call_back);
-        assert_eq!(
-            heard,
-            status,
-            "{scheme} {user} {host} {node}\n{}",
-            log(&server)
-        );
+        let heard = subscribe(&server, how, user, at, call_back);
+        assert_eq!(heard, status, "{how} {user} {at:?}\n{}", log(&server));
         let told = explain(&server, "alice@example.com");
         assert!(told.contains(cause), "{cause}: {told}");
     }
+    // Alice's name in Bob's request.
+    let bob = ("im.example.com", "bob");
+    let spoofed = subscribe(&server, digest, "bob:bob", bob, HERE);
+    assert_eq!(spoofed, "403");
     let told = explain(&server, "bob@example.com");
     assert!(told.contains("the request names"), "{told}");
-    let unknown = subscribe("--digest", "nobody:x", im, "nobody", here);
+    let unknown = subscribe(&server, digest, "nobody:x", NOBODY, HERE);
     assert_eq!(unknown, "401");
     assert!(explain(&server, "nobody@example.com").contains("unknown user"));
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor, sip_status};
 use support::server::Server;
 
@@ -301,7 +301,12 @@ fn sip_headers_absent_empty_huge_and_repeated_get_a_clear_answer() {
         for name in names {
             for change in ["absent", "empty", "huge", "twice"] {
                 let text = altered(method, name, change, &huge);
+                let start = Instant::now();
                 let answer = tcp(server.sip_tcp, text.as_bytes());
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{method} with {name} {change}: neither answered nor closed: {answer:?}"
+                );
                 let status = sip_status(&answer);
                 // Without a Via there is nobody to answer: the connection ends instead.
                 let no_answer =

@@ -89,9 +89,16 @@ impl Shard {
     /// Octets that are no message. A stream is closed by its reader.
     pub(super) fn refused(&self, flow: Flow, refusal: &Refusal) {
         tracing::info!(peer = %flow.peer, cause = %refusal.kind, "SIP octets refused");
-        let Some(request) = refusal.salvage.as_deref() else {
-            return;
-        };
+        if let Some(request) = refusal.salvage.as_deref() {
+            self.answer_refused(flow, request, refusal);
+        }
+        if let Some(wire) = self.front.wire(flow) {
+            // Behind such octets no message can be found on a stream, answered or not.
+            self.front.sockets.close(&wire);
+        }
+    }
+
+    fn answer_refused(&self, flow: Flow, request: &RawMessage, refusal: &Refusal) {
         let answerable = request.is_request()
             && request.method() != Some(&Method::Ack)
             && request.has(HeaderId::Via)
@@ -105,10 +112,6 @@ impl Shard {
             .reason(refusal.kind)
             .finish();
         self.front.send(reply_flow(request, flow), bytes);
-        if let Some(wire) = self.front.wire(flow) {
-            // Behind such octets no message can be found on a stream.
-            self.front.sockets.close(&wire);
-        }
     }
 
     /// A new request, past the checks of form.

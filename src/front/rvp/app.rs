@@ -4,6 +4,7 @@
 use super::auth::{self, Entrance, Way};
 use super::callback::gate::Gates;
 use super::callback::policy::Policy;
+use super::callback::sightings::Sightings;
 use super::encoding::Dialects;
 use super::head::BadHead;
 use super::listen::{Answered, App, Arrived, Ends, Payload};
@@ -31,6 +32,7 @@ pub(super) struct Front {
     pub(super) entrance: Entrance,
     pub(super) names: Names,
     pub(super) policy: Policy,
+    pub(super) sightings: Sightings,
     pub(super) gates: Gates,
     pub(super) dialects: Arc<Dialects>,
     pub(super) peers: Arc<Peers>,
@@ -310,6 +312,10 @@ impl Front {
             None => {
                 let Granted { caller, answer, .. } =
                     self.authenticate(arrived, &target, &judged).await?;
+                if let (Some(person), false) = (caller.person, is_peer(&caller)) {
+                    let at = arrived.ends.peer.ip();
+                    self.sightings.note(person, at, &arrived.channel.alive);
+                }
                 *proof = answer;
                 caller
             }

@@ -1,5 +1,6 @@
 //! What a connection is, beyond its two ends: how it is encrypted and what it has proved.
 
+use super::callback::sightings::Alive;
 use crate::gate::Link;
 use crate::net::Conn;
 use bytes::Bytes;
@@ -13,6 +14,8 @@ pub(super) struct Channel {
     pub(super) encrypted: bool,
     /// The hash of our certificate that a client may have bound itself to (RFC 5929 4).
     pub(super) certificate: Option<Bytes>,
+    /// Gone with the connection.
+    pub(super) alive: Alive,
 }
 
 impl Channel {
@@ -22,6 +25,7 @@ impl Channel {
             link: Link::default(),
             encrypted: conn.tls.is_some(),
             certificate: conn.channel_binding.clone(),
+            alive: Alive::default(),
         }
     }
 }

@@ -42,6 +42,7 @@ use callback::client::Patience;
 use callback::gate::Gates;
 use callback::policy::{Mismatch, Policy};
 use callback::queue::{Capacity, Dialler};
+use callback::sightings::Sightings;
 use channel::Channel;
 use encoding::Dialects;
 use listen::Ends;
@@ -145,6 +146,7 @@ impl RvpFront {
             },
             names,
             policy: policy(config, &all),
+            sightings: Sightings::default(),
             gates,
             dialects,
             peers,
@@ -247,12 +249,20 @@ fn policy(config: &Config, addresses: &[SocketAddr]) -> Policy {
     Policy {
         networks: config.rvp.callback_networks.clone(),
         ports: Vec::new(),
-        ours: addresses.into(),
+        ours: ours(config, addresses),
         mismatch: match config.rvp.callback_mismatch {
             config::Mismatch::SendOnly => Mismatch::SendOnly,
             config::Mismatch::Refuse => Mismatch::Refuse,
         },
     }
+}
+
+/// All listeners of this server, whatever they speak.
+fn ours(config: &Config, addresses: &[SocketAddr]) -> Arc<[SocketAddr]> {
+    let others = config.sip.udp.iter().chain(&config.sip.tcp);
+    let others = others.chain(std::iter::once(&config.admin.listen)).copied();
+    let others = others.filter(|at| at.port() != 0);
+    addresses.iter().copied().chain(others).collect()
 }
 
 fn system_address(config: &Config) -> Address {

@@ -4,3 +4,5 @@ pub mod client;
 pub mod gate;
 pub mod policy;
 pub mod queue;
+pub mod sightings;
+pub(super) mod verdict;

@@ -42,6 +42,9 @@ pub enum NotDialled {
     /// Unspecified, multicast, broadcast.
     #[error("the Call-Back is no address of a host")]
     NoHost,
+    /// Link-local: one cable's, and where clouds keep their secrets.
+    #[error("the Call-Back is a link-local address")]
+    LinkLocal,
     /// Loopback, but the request did not come over a loopback listener.
     #[error("the Call-Back is a loopback address")]
     Loopback,
@@ -50,28 +53,32 @@ pub enum NotDialled {
     Ours,
 }
 
+/// Whence a Call-Back came.
+#[derive(Clone, Copy, Debug)]
+pub struct From<'a> {
+    /// Address of the authenticated request.
+    pub source: IpAddr,
+    /// Our end of its connection.
+    pub local: IpAddr,
+    /// Addresses of other live authenticated connections of the same principal.
+    pub others: &'a [IpAddr],
+}
+
 impl Policy {
-    /// Judges an endpoint named in a request from `source` that arrived on `local`.
+    /// Judges an endpoint named in a request.
     ///
     /// # Errors
     /// [`NotDialled`] says why nothing is ever dialled for it.
-    pub fn judge(
-        &self,
-        endpoint: SocketAddr,
-        source: IpAddr,
-        local: IpAddr,
-    ) -> Result<SocketAddr, NotDialled> {
+    pub fn judge(&self, endpoint: SocketAddr, from: &From<'_>) -> Result<SocketAddr, NotDialled> {
         let address = endpoint.ip().to_canonical();
-        let source = source.to_canonical();
+        let source = from.source.to_canonical();
         let endpoint = SocketAddr::new(address, endpoint.port());
-        if is_no_host(address) || endpoint.port() == 0 {
+        if endpoint.port() == 0 {
             return Err(NotDialled::NoHost);
         }
-        if self.is_ours(endpoint) {
-            return Err(NotDialled::Ours);
-        }
-        if address.is_loopback() && !(local.to_canonical().is_loopback() && source.is_loopback()) {
-            return Err(NotDialled::Loopback);
+        // A translator on the way would dial the address inside.
+        for address in [Some(address), embedded(address)].into_iter().flatten() {
+            self.forbid(SocketAddr::new(address, endpoint.port()), from, source)?;
         }
         if self
             .networks
@@ -80,7 +87,8 @@ impl Policy {
         {
             return Ok(endpoint);
         }
-        if address != source {
+        let others = from.others.iter().map(IpAddr::to_canonical);
+        if address != source && !others.into_iter().any(|other| other == address) {
             return Err(NotDialled::OtherAddress);
         }
         let port = endpoint.port();
@@ -91,14 +99,46 @@ impl Policy {
         }
     }
 
-    /// Whether the endpoint is one of our listeners.
-    pub fn is_ours(&self, endpoint: SocketAddr) -> bool {
+    /// What no configuration allows.
+    fn forbid(
+        &self,
+        endpoint: SocketAddr,
+        from: &From<'_>,
+        source: IpAddr,
+    ) -> Result<(), NotDialled> {
+        let address = endpoint.ip();
+        if is_no_host(address) {
+            return Err(NotDialled::NoHost);
+        }
+        if is_link_local(address) {
+            return Err(NotDialled::LinkLocal);
+        }
+        if self.is_ours(endpoint, from.local) {
+            return Err(NotDialled::Ours);
+        }
+        let inside = from.local.to_canonical().is_loopback() && source.is_loopback();
+        if address.is_loopback() && !inside {
+            return Err(NotDialled::Loopback);
+        }
+        Ok(())
+    }
+
+    /// Whether the endpoint is one of our listeners; `local` is our end of the connection.
+    pub fn is_ours(&self, endpoint: SocketAddr, local: IpAddr) -> bool {
+        let at = endpoint.ip().to_canonical();
         self.ours.iter().any(|ours| {
             ours.port() == endpoint.port()
-                && (ours.ip().to_canonical() == endpoint.ip().to_canonical()
-                    || ours.ip().is_unspecified() && endpoint.ip().is_loopback())
+                && (ours.ip().to_canonical() == at
+                    || ours.ip().is_unspecified()
+                        && (at.is_loopback() || at == local.to_canonical() || is_here(at)))
         })
     }
+}
+
+/// Whether an address is one of this machine's: a listener on all addresses stands there, too.
+/// Only such an address can be bound; asked for nothing but the ports of such listeners.
+fn is_here(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
 }
 
 fn is_no_host(address: IpAddr) -> bool {
@@ -110,59 +150,31 @@ fn is_no_host(address: IpAddr) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Value as _;
-
-    fn judge(endpoint: &str, source: &str, local: &str) -> Result<SocketAddr, NotDialled> {
-        let policy = Policy {
-            networks: vec![Network::from_text("10.1.0.0/16").expect("network")],
-            ports: vec![],
-            ours: vec!["192.0.2.1:80".parse().expect("address")].into(),
-            mismatch: Mismatch::SendOnly,
-        };
-        policy.judge(
-            endpoint.parse().expect("endpoint"),
-            source.parse().expect("source"),
-            local.parse().expect("local"),
-        )
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
+}
 
-    #[test]
-    fn only_the_source_itself_and_configured_networks_are_dialled() {
-        use NotDialled::{Loopback, NoHost, OtherAddress, Ours, Port};
-        let l = "192.0.2.1";
-        for (endpoint, source, local, want) in [
-            ("198.51.100.7:1234", "198.51.100.7", l, None),
-            ("198.51.100.7:80", "198.51.100.7", l, None),
-            ("198.51.100.7:443", "198.51.100.7", l, None),
-            ("198.51.100.7:1023", "198.51.100.7", l, Some(Port)),
-            ("198.51.100.7:25", "198.51.100.7", l, Some(Port)),
-            ("198.51.100.8:1234", "198.51.100.7", l, Some(OtherAddress)),
-            ("10.1.2.3:25", "198.51.100.7", l, None),
-            ("10.2.2.3:2500", "198.51.100.7", l, Some(OtherAddress)),
-            ("[::ffff:198.51.100.7]:1234", "198.51.100.7", l, None),
-            ("198.51.100.7:1234", "::ffff:198.51.100.7", l, None),
-            ("127.0.0.1:1234", "198.51.100.7", l, Some(Loopback)),
-            ("127.0.0.1:1234", "127.0.0.1", l, Some(Loopback)),
-            ("127.0.0.1:1234", "127.0.0.1", "127.0.0.1", None),
-            (
-                "127.0.0.2:1234",
-                "127.0.0.1",
-                "127.0.0.1",
-                Some(OtherAddress),
-            ),
-            ("[::1]:1234", "::1", "::1", None),
-            ("0.0.0.0:1234", "0.0.0.0", l, Some(NoHost)),
-            ("224.0.0.1:1234", "224.0.0.1", l, Some(NoHost)),
-            ("255.255.255.255:1234", "255.255.255.255", l, Some(NoHost)),
-            ("198.51.100.7:0", "198.51.100.7", l, Some(NoHost)),
-            ("192.0.2.1:80", "192.0.2.1", l, Some(Ours)),
-            ("169.254.169.254:80", "198.51.100.7", l, Some(OtherAddress)),
-        ] {
-            let got = judge(endpoint, source, local);
-            assert_eq!(got.err(), want, "{endpoint} from {source} on {local}");
+/// The IPv4 address inside an IPv6 one: compatible (RFC 4291 2.5.5.1), 6to4 (RFC 3056 2), NAT64
+/// (RFC 6052 2.1, RFC 8215). Mapped ones are plain IPv4 already.
+fn embedded(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(v6) = address else {
+        return None;
+    };
+    if v6.is_loopback() || v6.is_unspecified() {
+        return None;
+    }
+    let inner = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(IpAddr::from([a, b, c, d]))
+    };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] => {
+            inner(high, low)
         }
+        [0x2002, high, low, ..] => inner(high, low),
+        _ => None,
     }
 }

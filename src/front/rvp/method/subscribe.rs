@@ -1,9 +1,9 @@
 //! SUBSCRIBE: sign-in, watching, renewal.
 
 use super::super::app::{Asked, Refused, Reply};
-use super::super::callback::policy::{Mismatch, NotDialled};
+use super::super::callback::policy::{From, Mismatch, NotDialled};
+use super::super::callback::verdict::{Verdict, weigh};
 use super::super::handle::Wire;
-use super::super::names::Way;
 use super::super::peer::{is_peer, wire};
 use super::super::{RVP, translate};
 use super::{propfind, seconds, seconds_left};
@@ -61,44 +61,40 @@ fn target(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
             "the Call-Back is not the logical URL of whom the server speaks for",
         ));
     }
-    match front
-        .names
-        .way(call_back, local, |at| front.policy.is_ours(at))
-    {
-        Way::Logical(address) if asked.same_person(&address, asked.caller.person) => {
+    let others = match asked.caller.person {
+        Some(person) => front.sightings.of(person),
+        None => Vec::new(),
+    };
+    let from = From {
+        source,
+        local,
+        others: &others,
+    };
+    match weigh(&front.names, &front.policy, call_back, &from) {
+        Verdict::Logical(address) if asked.same_person(&address, asked.caller.person) => {
             Ok(Target::Logical)
         }
-        Way::Logical(address) => Err(Refused::new(
+        Verdict::Logical(address) => Err(Refused::new(
             Status::Forbidden,
             format!("the Call-Back is {address}, who did not ask"),
         )),
-        Way::Ourselves => Err(Refused::new(
+        Verdict::Ourselves => Err(Refused::new(
             Status::BadRequest,
             "the Call-Back is this server itself",
         )),
-        Way::Endpoint => {
-            let verdict = match call_back.address() {
-                Some(endpoint) => front.policy.judge(endpoint, source, local),
-                None => Err(NotDialled::Name),
-            };
-            not_dialled(asked, call_back, verdict)
-        }
+        Verdict::Dial(endpoint) => Ok(Target::Dial(endpoint)),
+        Verdict::Not(why) => not_dialled(asked, call_back, why),
     }
 }
 
 fn not_dialled(
     asked: &Asked<'_>,
     call_back: &CallBack,
-    verdict: Result<SocketAddr, NotDialled>,
+    why: NotDialled,
 ) -> Result<Target, Refused> {
-    match (verdict, asked.front.policy.mismatch) {
-        (Ok(endpoint), _) => Ok(Target::Dial(endpoint)),
-        (Err(NotDialled::Ours), _) => Err(Refused::new(
-            Status::BadRequest,
-            "the Call-Back is this server itself",
-        )),
-        (Err(why), Mismatch::Refuse) => Err(Refused::new(Status::Forbidden, why.to_string())),
-        (Err(why), Mismatch::SendOnly) => {
+    match asked.front.policy.mismatch {
+        Mismatch::Refuse => Err(Refused::new(Status::Forbidden, why.to_string())),
+        Mismatch::SendOnly => {
             tracing::warn!(
                 who = %asked.caller.address, %call_back, peer = %asked.ends.peer.ip(), %why,
                 "send-only: notifications can't reach this client"

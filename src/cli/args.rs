@@ -89,6 +89,9 @@ pub(super) enum Command {
         #[arg(value_name = "ADDRESS")]
         address: Option<String>,
     },
+    /// Who makes the server connect where (RVP callbacks), with state (asks the running server)
+    #[command(after_help = "Examples:\n  tristack callbacks\n  tristack callbacks --json")]
+    Callbacks,
     /// Why somebody can't sign in: the last refusals with their true causes (asks the running server)
     ///
     /// Clients show one text for everything; this shows what it was: unknown alias, wrong host in

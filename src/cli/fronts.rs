@@ -2,7 +2,8 @@
 
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::front::rvp::RvpFront;
+use crate::control::{CallbackLine, Callbacks};
+use crate::front::rvp::{Line, RvpFront};
 use crate::front::sip::SipFront;
 use crate::gate::Gate;
 use crate::hub::Hub;
@@ -67,6 +68,18 @@ impl Fronts {
             rvp,
             sip,
         })
+    }
+
+    /// Who makes us connect where.
+    pub(super) fn callbacks(&self) -> Callbacks {
+        let book = self.rvp.callbacks.clone();
+        let line = |line: Line| CallbackLine {
+            endpoint: line.endpoint,
+            proven: line.proven,
+            failures: line.failures,
+            last: line.last,
+        };
+        Arc::new(move |person| book.lines(person).into_iter().map(line).collect())
     }
 
     /// Serves from now on: after [`Hub::open`].

@@ -79,6 +79,7 @@ impl Server {
         let fronts = Fronts::start(&parts)?;
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
+        let callbacks = fronts.callbacks();
         fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
@@ -91,6 +92,7 @@ impl Server {
             hub: hub.clone(),
             accounts: accounts.clone(),
             gate,
+            callbacks,
         };
         control::serve(&config.control_socket(), services, &tasks)
             .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;

@@ -5,7 +5,7 @@ use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{Done, PersonRow, RefusalRow, Request, TraceRow};
+use crate::control::{CallbackRow, Done, PersonRow, RefusalRow, Request, TraceRow};
 use std::fmt::Write as _;
 
 pub(super) async fn who(
@@ -87,6 +87,33 @@ fn person_text(person: &PersonRow) -> String {
         let _ = writeln!(text, "\nwatched by {}", person.watchers.join(", "));
     }
     text
+}
+
+pub(super) async fn callbacks(config: Config, out: &Out) -> Result<Exit, Failure> {
+    let done = connect(&config).await?.ask(&Request::Callbacks).await?;
+    let Done::Callbacks(rows) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&rows, || callbacks_text(&rows));
+    Ok(Exit::Done)
+}
+
+fn callbacks_text(rows: &[CallbackRow]) -> String {
+    if rows.is_empty() {
+        return "Nobody makes the server connect anywhere.\n".into();
+    }
+    let mut table = Table::new(&["WHO", "CALLBACK", "FROM", "STATE", "FAILED", "LAST"]);
+    for row in rows {
+        table.row([
+            row.address.clone(),
+            row.callback.clone(),
+            row.source.clone().unwrap_or_else(|| "-".into()),
+            row.state.clone(),
+            row.failures.to_string(),
+            row.last.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table.print()
 }
 
 pub(super) async fn explain(config: Config, address: String, out: &Out) -> Result<Exit, Failure> {

@@ -74,6 +74,12 @@ limits! {
     callback_connect: span = secs(3),
     /// Answer of a callback.
     callback_answer: span = secs(4),
+    /// Callbacks of one person.
+    callbacks_per_person: count = 64,
+    /// Callbacks at one address, of all people.
+    callbacks_per_target: count = 1024,
+    /// Connections to callbacks in a second, for one person and to one address.
+    callback_connects: count = 100,
     /// Messages waiting for one inbox.
     inbox_queue: count = 256,
     /// Octets waiting for one inbox.

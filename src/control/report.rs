@@ -1,6 +1,7 @@
 //! What operators see of people and messages: the true reasons, not the mapped ones.
 
-use super::wire::{PersonRow, PointRow, RefusalRow, StepRow, TraceRow};
+use super::server::{CallbackLine, Callbacks};
+use super::wire::{CallbackRow, PersonRow, PointRow, RefusalRow, StepRow, TraceRow};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing};
@@ -11,6 +12,8 @@ use crate::core::trace::{Checkpoint, Step};
 use crate::gate::{Gate, Refusal};
 use crate::hub::{Hub, Resolution};
 use crate::telemetry::{tame, utc};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -42,6 +45,63 @@ pub(super) async fn who(hub: &Hub, address: Option<&str>) -> Result<Vec<PersonRo
     rows.retain(|row| !row.points.is_empty() || row.state != "offline");
     rows.sort_by(|a, b| a.address.cmp(&b.address));
     Ok(rows)
+}
+
+/// Who makes us connect where: sign-ins, and callbacks of watches behind which no sign-in stands.
+pub(super) async fn callbacks(hub: &Hub, lines: &Callbacks) -> Result<Vec<CallbackRow>, String> {
+    let mut points: HashMap<String, Vec<PointRow>> = HashMap::new();
+    for row in who(hub, None).await? {
+        points.insert(row.address, row.points);
+    }
+    let mut rows = Vec::new();
+    for account in hub.directory().all() {
+        let address = account.address.to_string();
+        let mut lines = lines(account.person);
+        let points = points.remove(&address).unwrap_or_default();
+        for point in points.into_iter().filter(|point| point.stack == "rvp") {
+            let at = endpoint(&point.inbox);
+            let at = lines.iter().position(|line| Some(line.endpoint) == at);
+            let line = at.map(|at| lines.swap_remove(at));
+            rows.push(callback_row(&address, Some(point), line));
+        }
+        let rest = lines.into_iter().map(Some);
+        rows.extend(rest.map(|line| callback_row(&address, None, line)));
+    }
+    rows.sort_by(|a, b| (&a.address, &a.callback).cmp(&(&b.address, &b.callback)));
+    Ok(rows)
+}
+
+fn callback_row(address: &str, point: Option<PointRow>, line: Option<CallbackLine>) -> CallbackRow {
+    let state = match (point.as_ref().map(|point| &*point.condition), &line) {
+        (Some(condition @ ("send-only" | "doubted")), _) => condition,
+        (_, Some(line)) if line.failures > 0 => "backing-off",
+        (_, Some(line)) if line.proven => "live",
+        _ => "unproven",
+    };
+    let state = state.to_owned();
+    let place = line
+        .as_ref()
+        .map(|line| format!("http://{}", line.endpoint));
+    let (inbox, source) = point.map_or((None, None), |point| (Some(point.inbox), point.source));
+    CallbackRow {
+        address: address.to_owned(),
+        callback: inbox.or(place).unwrap_or_default(),
+        source,
+        state,
+        failures: line.as_ref().map_or(0, |line| line.failures),
+        last: line.and_then(|line| line.last),
+    }
+}
+
+/// The address in a callback's URL.
+fn endpoint(url: &str) -> Option<SocketAddr> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let bare = || authority.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let port = if scheme == "https" { 443 } else { 80 };
+    let at = authority.parse().ok();
+    let at: SocketAddr = at.or_else(|| bare().map(|ip| SocketAddr::new(ip, port)))?;
+    Some(SocketAddr::new(at.ip().to_canonical(), at.port()))
 }
 
 /// Traces of one message, or of the newest ones of a user.

@@ -16,6 +16,22 @@ use tokio::net::{UnixListener, UnixStream};
 /// Longest request line.
 const LINE_MAX: u64 = 4 << 20;
 
+/// One listener that we were made to connect to.
+#[derive(Clone, Debug)]
+pub struct CallbackLine {
+    /// Where.
+    pub endpoint: std::net::SocketAddr,
+    /// Whether it has ever answered.
+    pub proven: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What the last one was.
+    pub last: Option<String>,
+}
+
+/// Says which listeners a person makes us connect to.
+pub type Callbacks = Arc<dyn Fn(crate::core::id::PersonId) -> Vec<CallbackLine> + Send + Sync>;
+
 /// What the socket gives access to. Cloning shares.
 #[derive(Clone)]
 pub struct Services {
@@ -25,6 +41,8 @@ pub struct Services {
     pub accounts: Accounts,
     /// Refused sign-ins.
     pub gate: Arc<Gate>,
+    /// Callbacks.
+    pub callbacks: Callbacks,
 }
 
 /// Opens the socket (mode 0600) and serves it until the process stops. A socket left by a dead
@@ -114,6 +132,9 @@ async fn answer(services: &Services, request: Request) -> Answer {
         Request::Who { address } => report::who(&services.hub, address.as_deref())
             .await
             .map(Done::People),
+        Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
+            .await
+            .map(Done::Callbacks),
         Request::Explain { address } => {
             report::refusals(&services.gate, &address).map(Done::Refusals)
         }

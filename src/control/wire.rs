@@ -38,6 +38,8 @@ pub enum Request {
         /// One person; `None` = everybody who is signed in.
         address: Option<String>,
     },
+    /// Who makes us connect where. Answer: [`Done::Callbacks`].
+    Callbacks,
     /// Why somebody could not sign in. Answer: [`Done::Refusals`].
     Explain {
         /// Who.
@@ -142,6 +144,8 @@ pub enum Done {
     Targets(Vec<TargetRow>),
     /// People.
     People(Vec<PersonRow>),
+    /// Callbacks, by address.
+    Callbacks(Vec<CallbackRow>),
     /// Refused sign-ins, newest first.
     Refusals(Vec<RefusalRow>),
     /// Traces, newest first.
@@ -278,6 +282,23 @@ pub struct PointRow {
     pub condition: String,
     /// Lease end (RFC 3339).
     pub expires: String,
+}
+
+/// One callback.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct CallbackRow {
+    /// Who makes us connect.
+    pub address: String,
+    /// Where.
+    pub callback: String,
+    /// The address that asked for it, as far as it is a sign-in.
+    pub source: Option<String>,
+    /// `live`, `unproven`, `backing-off`, `doubted` or `send-only`.
+    pub state: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What the last one was.
+    pub last: Option<String>,
 }
 
 /// One message.

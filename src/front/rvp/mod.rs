@@ -38,6 +38,8 @@ use crate::hub::{FidelityColumn, Hub};
 use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
 use app::Front;
 use auth::Entrance;
+use callback::book::Quotas;
+pub use callback::book::{Book, Line};
 use callback::client::Patience;
 use callback::gate::Gates;
 use callback::policy::{Mismatch, Policy};
@@ -93,6 +95,8 @@ pub struct RvpFront {
     front: Arc<Front>,
     targets: Targets,
     limits: ServeLimits,
+    /// Who makes us connect where.
+    pub callbacks: Book,
 }
 
 impl RvpFront {
@@ -129,6 +133,7 @@ impl RvpFront {
         });
         peers.write_by(&postman);
         let dialler = dialler(config, &postman, &gates, tasks);
+        let callbacks = dialler.book().clone();
         let targets = Targets::new(hub.clone(), Arc::clone(&postman));
         let outbox = Outbox {
             hub: hub.clone(),
@@ -162,6 +167,7 @@ impl RvpFront {
             front: Arc::new(front),
             targets,
             limits: serve_limits(&config.limits),
+            callbacks,
         })
     }
 
@@ -281,6 +287,12 @@ fn dialler(config: &Config, postman: &Arc<Postman>, gates: &Gates, tasks: &Tasks
         message: config.limits.answer.max(config.limits.callback_answer) + LATE,
         ..Patience::default()
     };
+    let quotas = Quotas {
+        per_person: config.limits.callbacks_per_person,
+        per_target: config.limits.callbacks_per_target,
+        per_second: config.limits.callback_connects,
+        loopback: config.limits.loopback,
+    };
     let post = Arc::clone(postman) as Arc<dyn callback::queue::Post>;
     Dialler::new(
         post,
@@ -291,6 +303,7 @@ fn dialler(config: &Config, postman: &Arc<Postman>, gates: &Gates, tasks: &Tasks
             octets: config.limits.inbox_octets,
         },
         tasks.clone(),
+        Book::new(quotas),
     )
 }
 

@@ -12,7 +12,7 @@ use super::peer::Peers;
 use super::{render, status};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Condition, Outcome, Route};
+use crate::core::command::{Caller, Command, Condition, Outcome, PointChange, Register, Route};
 use crate::core::event::{Event, Outbound};
 use crate::core::id::PersonId;
 use crate::core::message::Message;
@@ -106,8 +106,13 @@ impl Outbound for Outbox {
                     self.dialler.point_ended(person, endpoint, point.id);
                 }
             }
+            Event::PointRestored { person, point, .. } => {
+                if let Some(endpoint) = Wire::endpoint_of(&point.handle) {
+                    self.dialler.restored(person, endpoint);
+                }
+            }
             // Everything needed is in the events themselves.
-            Event::PointRestored { .. } | Event::WatchRestored { .. } => {}
+            Event::WatchRestored { .. } => {}
         }
     }
 }
@@ -165,6 +170,17 @@ impl Post for Postman {
                 };
                 request(&wire, &head, body)
             }
+        }
+    }
+
+    fn unproven(&self, job: &Job) {
+        if let Some(point) = &job.point {
+            let command = Command::Register(Register {
+                stack: point.stack,
+                lineage: None,
+                changes: vec![PointChange::RemoveId(point.id)],
+            });
+            self.send(job.person, command);
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) fn of_fate(fate: Fate) -> Outcome {
     match fate {
         Fate::Answered(status) => of_answer(status),
         // Nothing has left us: may be tried again.
-        Fate::Unanswered(NoAnswer::Connect(_)) => Outcome::Unreached,
+        Fate::Unanswered(NoAnswer::Connect(_) | NoAnswer::Quota) => Outcome::Unreached,
         // The client may have it: never again (`decisions.md` 19).
         Fate::Unanswered(NoAnswer::Late | NoAnswer::Broken) | Fate::GivenUp => Outcome::Failed,
         Fate::QueueFull => Outcome::QueueFull,

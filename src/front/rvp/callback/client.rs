@@ -60,6 +60,9 @@ pub enum NoAnswer {
     /// Nobody listens, or nobody answers the connection attempt.
     #[error("can't connect: {0}")]
     Connect(io::ErrorKind),
+    /// Not tried: too many connections for this principal, or to this address.
+    #[error("too many connections, not tried")]
+    Quota,
     /// No answer in time.
     #[error("no answer in time")]
     Late,

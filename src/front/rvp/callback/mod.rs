@@ -1,5 +1,6 @@
 //! NOTIFY to clients: where we may connect, how we connect, what waits in which queue.
 
+pub mod book;
 pub mod client;
 pub mod gate;
 pub mod policy;

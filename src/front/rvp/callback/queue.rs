@@ -4,6 +4,7 @@
 //! newer one before it left is replaced in place. When nobody answers, texts fail at once (the
 //! core decides what becomes of them) and changes are tried again with growing pauses.
 
+use super::book::Book;
 use super::client::{Client, NoAnswer, Patience};
 use super::gate::Gates;
 use crate::core::address::Address;
@@ -87,6 +88,8 @@ pub trait Post: Send + Sync + 'static {
     fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>>;
     /// What became of it. Must not block.
     fn report(&self, job: &Job, fate: Fate);
+    /// Its listener has never answered and gets no further chance. Must not block.
+    fn unproven(&self, job: &Job);
 }
 
 /// What may wait for one inbox.
@@ -108,6 +111,7 @@ struct Shared {
     patience: Patience,
     capacity: Capacity,
     tasks: Tasks,
+    book: Book,
     tables: [Mutex<HashMap<Key, Arc<Inbox>>>; TABLES],
     /// Where the messages of a point wait, for withdrawals.
     points: Mutex<HashMap<PointId, Key>>,
@@ -146,6 +150,7 @@ impl Dialler {
         patience: Patience,
         capacity: Capacity,
         tasks: Tasks,
+        book: Book,
     ) -> Self {
         Self(Arc::new(Shared {
             post,
@@ -153,6 +158,7 @@ impl Dialler {
             patience,
             capacity,
             tasks,
+            book,
             tables: std::array::from_fn(|_| Mutex::default()),
             points: Mutex::default(),
         }))
@@ -204,6 +210,17 @@ impl Dialler {
             .or_insert((person, endpoint));
         self.0.withdraw(point, |_| true);
         lock(&self.0.points).remove(&point);
+        self.0.book.forget(person, endpoint);
+    }
+
+    /// A listener from before the restart.
+    pub fn restored(&self, person: PersonId, endpoint: SocketAddr) {
+        self.0.book.trust(person, endpoint);
+    }
+
+    /// Who makes us connect where.
+    pub fn book(&self) -> &Book {
+        &self.0.book
     }
 
     /// Inboxes that have something to do or an open connection.
@@ -276,8 +293,14 @@ impl Shared {
             Work::Message { .. } => self.patience.message,
             Work::Change { .. } => self.patience.answer,
         };
+        let (person, endpoint) = inbox.key;
+        if !client.is_connected() && !self.book.admit(person, endpoint) {
+            self.failed(inbox, job, NoAnswer::Quota);
+            return;
+        }
         match client.send(&request, wait).await {
             Ok(status) => {
+                self.book.answered(person, endpoint);
                 lock(&inbox.state).failing = None;
                 self.post.report(&job, Fate::Answered(status));
             }
@@ -287,14 +310,22 @@ impl Shared {
 
     fn failed(&self, inbox: &Inbox, job: Job, why: NoAnswer) {
         tracing::info!(endpoint = %inbox.key.1, %why, "callback failed");
+        let (person, endpoint) = inbox.key;
+        // What we did not try says nothing about the listener.
+        let unproven =
+            why != NoAnswer::Quota && self.book.failed(person, endpoint, &why.to_string());
+        if unproven {
+            tracing::warn!(%endpoint, %why, "callback removed: it has never answered");
+        }
         let mut state = lock(&inbox.state);
-        let given_up = state.pause();
+        let given_up = state.pause() || unproven;
         let mut reports = Vec::new();
-        if matches!(why, NoAnswer::Connect(_)) {
+        if matches!(why, NoAnswer::Connect(_) | NoAnswer::Quota) {
             // They would all fail the same way, one connection attempt after the other.
             reports = state.remove(|job| matches!(job.work, Work::Message { .. }));
         }
         let mut fates = Vec::with_capacity(reports.len() + 1);
+        let failed = unproven.then(|| job.clone());
         let retry = matches!(job.work, Work::Change { .. });
         fates.push((job.clone(), Fate::Unanswered(why)));
         if retry && given_up {
@@ -312,6 +343,9 @@ impl Shared {
         fates.extend(reports.into_iter().map(|job| (job, Fate::Unanswered(why))));
         for (job, fate) in fates {
             self.post.report(&job, fate);
+        }
+        if let Some(job) = failed {
+            self.post.unproven(&job);
         }
     }
 }

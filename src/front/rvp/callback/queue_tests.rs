@@ -1,3 +1,4 @@
+use super::super::book::Quotas;
 use super::*;
 use crate::core::command::{Condition, Reach};
 use crate::core::id::{ConversationId, Stack};
@@ -38,6 +39,12 @@ impl Post for Recorder {
     fn report(&self, job: &Job, fate: Fate) {
         let _ = self.0.send((name(job), fate));
     }
+
+    fn unproven(&self, job: &Job) {
+        let _ = self
+            .0
+            .send((format!("{} unproven", name(job)), Fate::GivenUp));
+    }
 }
 
 fn dialler(messages: usize) -> (Dialler, Gates, UnboundedReceiver<(String, Fate)>) {
@@ -50,7 +57,14 @@ fn dialler(messages: usize) -> (Dialler, Gates, UnboundedReceiver<(String, Fate)
         octets: 1 << 20,
     };
     (
-        Dialler::new(post, gates.clone(), patience, capacity, Tasks::new()),
+        Dialler::new(
+            post,
+            gates.clone(),
+            patience,
+            capacity,
+            Tasks::new(),
+            Book::new(Quotas::default()),
+        ),
         gates,
         receiver,
     )
@@ -254,4 +268,33 @@ async fn an_idle_inbox_costs_nothing() {
     }
     tokio::time::resume();
     assert_eq!(task.await.expect("bodies"), ["message 1"]);
+}
+
+#[tokio::test]
+async fn issue_3_a_callback_that_never_answered_is_removed_after_three_failures() {
+    for known in [false, true] {
+        let (dialler, _gates, mut reports) = dialler(256);
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let at = socket.local_addr().expect("address");
+        drop(socket);
+        if known {
+            dialler.restored(PersonId(1), at);
+        }
+        tokio::time::pause();
+        let from = Instant::now();
+        dialler.push(at, change(1, Presence::Online));
+        for _ in 0..3 {
+            let (_, fate) = next(&mut reports).await;
+            assert!(matches!(fate, Fate::Unanswered(_)), "{fate:?}");
+        }
+        if known {
+            let (_, fate) = next(&mut reports).await;
+            assert!(matches!(fate, Fate::Unanswered(_)), "tried on: {fate:?}");
+        } else {
+            assert_eq!(next(&mut reports).await.1, Fate::GivenUp);
+            assert_eq!(next(&mut reports).await.0, "watch 1 Online unproven");
+            assert!(from.elapsed() < Duration::from_secs(60));
+        }
+        tokio::time::resume();
+    }
 }

@@ -71,11 +71,11 @@ impl World {
         ] {
             let port = if one == &srv { "out" } else { "in" };
             run(&format!(
-                "ip -n {one} link add up type veth peer name {port} netns {two}"
+                "ip -n {one} link add wire type veth peer name {port} netns {two}"
             ))?;
-            run(&format!("ip -n {one} addr add {a} dev up"))?;
+            run(&format!("ip -n {one} addr add {a} dev wire"))?;
             run(&format!("ip -n {two} addr add {b} dev {port}"))?;
-            run(&format!("ip -n {one} link set up up"))?;
+            run(&format!("ip -n {one} link set wire up"))?;
             run(&format!("ip -n {two} link set {port} up"))?;
         }
         run(&format!("ip -n {cli} route add default via 192.168.77.1"))?;
@@ -179,7 +179,9 @@ impl World {
         }
         let output = curl.arg(url(of)).output().expect("curl runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let last = text.rfind("HTTP/1.1 ").expect("an answer");
+        // A multistatus has status lines, too, but not after an empty line.
+        let later = text.rfind("\r\n\r\nHTTP/1.1 ").map(|at| at + 4);
+        let last = later.unwrap_or(0);
         let status = text[last + 9..]
             .split(' ')
             .next()

@@ -135,7 +135,7 @@ impl Bare {
             child,
             ready,
             errors,
-            folder: folder,
+            folder,
         }
     }
 

@@ -192,8 +192,9 @@ fn matrix() -> String {
         .flat_map(|(a, from)| stacks.map(|(b, to)| (format!("{a} to {b}"), *from, to)))
         .collect();
     let mut out = String::from("| |");
-    ways.iter()
-        .for_each(|(name, ..)| out.push_str(&format!(" {name} |")));
+    for (name, ..) in &ways {
+        let _ = write!(out, " {name} |");
+    }
     out.push_str("\n|---|---|---|---|---|\n");
     for (kind, name) in [
         (Kind::Text, "text, all of Unicode"),

@@ -53,7 +53,7 @@ fn udp(server: SocketAddr, octets: &[u8]) -> String {
         .set_read_timeout(Some(Duration::from_secs(3)))
         .expect("a time-out");
     socket.send_to(octets, server).expect("sent");
-    let mut buffer = [0u8; 65536];
+    let mut buffer = vec![0u8; 65536];
     let count = socket.recv(&mut buffer).unwrap_or(0);
     String::from_utf8_lossy(&buffer[..count]).into_owned()
 }
@@ -154,6 +154,38 @@ fn a_body_of_100_mb_is_refused_without_being_kept() {
     assert!(grown < 24 << 20, "memory grew by {grown} octets");
 }
 
+/// Method, Request-URI, To, headers, body.
+const SPOOFED: [(&str, &str, &str, &str, &str); 4] = [
+    (
+        "REGISTER",
+        "sip:example.com",
+        "sip:carol@example.com",
+        "Expires: 60\r\n",
+        "",
+    ),
+    (
+        "MESSAGE",
+        "sip:alice@example.com",
+        "sip:alice@example.com",
+        "Content-Type: text/plain\r\n",
+        "hi",
+    ),
+    (
+        "SUBSCRIBE",
+        "sip:alice@example.com",
+        "sip:alice@example.com",
+        "Event: presence\r\n",
+        "",
+    ),
+    (
+        "PUBLISH",
+        "sip:carol@example.com",
+        "sip:carol@example.com",
+        "Event: presence\r\n",
+        "",
+    ),
+];
+
 /// decisions 8: the sender named must be the authenticated user, whatever the method and way.
 #[test]
 fn nobody_speaks_in_anothers_name() {
@@ -170,37 +202,7 @@ fn nobody_speaks_in_anothers_name() {
         .expect("bob");
         bob.sign_in().expect("bob signs in");
         bob.claim("carol");
-        let rows = [
-            (
-                "REGISTER",
-                "sip:example.com",
-                "sip:carol@example.com",
-                "Expires: 60\r\n",
-                "",
-            ),
-            (
-                "MESSAGE",
-                "sip:alice@example.com",
-                "sip:alice@example.com",
-                "Content-Type: text/plain\r\n",
-                "hi",
-            ),
-            (
-                "SUBSCRIBE",
-                "sip:alice@example.com",
-                "sip:alice@example.com",
-                "Event: presence\r\n",
-                "",
-            ),
-            (
-                "PUBLISH",
-                "sip:carol@example.com",
-                "sip:carol@example.com",
-                "Event: presence\r\n",
-                "",
-            ),
-        ];
-        for (method, uri, to, headers, body) in rows {
+        for (method, uri, to, headers, body) in SPOOFED {
             let answer = bob.request(
                 method,
                 uri,
@@ -385,10 +387,13 @@ fn altered(method: &str, name: &str, change: &str, huge: &str) -> String {
             }
         }
     }
-    let head: String = fields
-        .iter()
-        .map(|(field, value)| format!("{field}: {value}\r\n"))
-        .collect();
+    let mut head = String::new();
+    for (field, value) in fields {
+        head.push_str(field);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
     format!("{method} sip:alice@example.com SIP/2.0\r\n{head}\r\n{body}")
 }
 

@@ -3,6 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::format_collect,
+    clippy::format_push_string,
+    clippy::decimal_bitwise_operands,
     dead_code,
     unreachable_pub,
     unused_imports

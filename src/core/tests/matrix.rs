@@ -210,9 +210,8 @@ enum Seen {
 
 fn seen(answer: Option<Answer>) -> Seen {
     match answer {
-        None | Some(Ok(Reply::Sent(_))) => Seen::Done,
         Some(Ok(Reply::Watching { view, .. })) if view.state == State::Offline => Seen::Absent,
-        Some(Ok(_)) => Seen::Done,
+        None | Some(Ok(_)) => Seen::Done,
         Some(Err(Error::NotReachable(_))) => Seen::Absent,
         Some(Err(Error::UnknownUser)) => Seen::Unknown,
         Some(Err(Error::Denied(_))) => Seen::Forbidden,

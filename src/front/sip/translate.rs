@@ -289,8 +289,8 @@ mod tests {
 
     #[test]
     fn documents_of_others_are_read() {
-        let purple = br#"<?xml version='1.0' encoding='UTF-8'?><presence xmlns='urn:ietf:params:xml:ns:pidf'
-            entity='sip:a@b'><tuple id='bs35r9f'><status><basic>open</basic></status><note>hi</note></tuple></presence>"#;
+        let purple = br"<?xml version='1.0' encoding='UTF-8'?><presence xmlns='urn:ietf:params:xml:ns:pidf'
+            entity='sip:a@b'><tuple id='bs35r9f'><status><basic>open</basic></status><note>hi</note></tuple></presence>";
         assert_eq!(read_pidf(purple).unwrap().state, State::Online);
         let two = br#"<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="x"><tuple id="1"><status><basic>closed</basic>
             </status></tuple><tuple id="2"><status><basic>open</basic></status></tuple>

@@ -184,7 +184,7 @@ impl RvpActor {
 
     /// Sends a text to somebody at another host: the request names it in its target.
     pub fn say_at(&mut self, host: &str, to: &str, text: &str) -> Result<u16, String> {
-        self.host = host.to_owned();
+        host.clone_into(&mut self.host);
         let told = self.say(to, text);
         HOST.clone_into(&mut self.host);
         told
@@ -463,12 +463,14 @@ fn cesu_8(text: &str) -> Vec<u8> {
     let mut octets = Vec::new();
     for unit in text.encode_utf16() {
         let [high, low] = unit.to_be_bytes();
+        // The ten bits above the lowest six, cut to those that the second octet may hold.
+        let middle = high << 2 | low >> 6;
         match unit {
             0..0x80 => octets.push(low),
-            0x80..0x800 => octets.extend([0xc0 | (unit >> 6) as u8, 0x80 | (low & 0x3f)]),
+            0x80..0x800 => octets.extend([0xc0 | middle, 0x80 | (low & 0x3f)]),
             _ => octets.extend([
                 0xe0 | high >> 4,
-                0x80 | ((unit >> 6) & 0x3f) as u8,
+                0x80 | (middle & 0x3f),
                 0x80 | (low & 0x3f),
             ]),
         }

@@ -27,7 +27,7 @@ fn bounds() -> Bounds {
     }
 }
 
-async fn started() -> (
+fn started() -> (
     Sockets,
     SocketAddr,
     SocketAddr,
@@ -55,7 +55,7 @@ async fn next(told: &mpsc::Receiver<Inbound>) -> Inbound {
 
 #[tokio::test]
 async fn datagrams_come_with_their_flow_and_answers_go_back() {
-    let (sockets, udp, _, told, _tasks) = started().await;
+    let (sockets, udp, _, told, _tasks) = started();
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.send_to(b"\0", udp).await.unwrap();
     client.send_to(OPTIONS.as_bytes(), udp).await.unwrap();
@@ -72,7 +72,7 @@ async fn datagrams_come_with_their_flow_and_answers_go_back() {
 
 #[tokio::test]
 async fn a_stream_is_framed_pinged_answered_and_its_end_told() {
-    let (sockets, _, tcp, told, _tasks) = started().await;
+    let (sockets, _, tcp, told, _tasks) = started();
     let mut client = TcpStream::connect(tcp).await.unwrap();
     let twice = format!("{OPTIONS}{OPTIONS}\r\n\r\n");
     for octet in twice.as_bytes().chunks(7) {
@@ -101,7 +101,7 @@ async fn a_stream_is_framed_pinged_answered_and_its_end_told() {
 
 #[tokio::test]
 async fn a_broken_stream_is_told_once_and_closed_with_its_answer() {
-    let (sockets, _, tcp, told, _tasks) = started().await;
+    let (sockets, _, tcp, told, _tasks) = started();
     let mut client = TcpStream::connect(tcp).await.unwrap();
     client
         .write_all(b"OPTIONS sip:a@b SIP/2.0\r\nSubject: x\n\r\n")
@@ -125,7 +125,7 @@ async fn a_broken_stream_is_told_once_and_closed_with_its_answer() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_read_is_closed_and_hurts_itself_only() {
-    let (sockets, _, tcp, told, _tasks) = started().await;
+    let (sockets, _, tcp, told, _tasks) = started();
     let mut deaf = TcpStream::connect(tcp).await.unwrap();
     deaf.write_all(OPTIONS.as_bytes()).await.unwrap();
     let Inbound::Message(flow, _) = next(&told).await else {
@@ -144,7 +144,7 @@ async fn a_receiver_that_does_not_read_is_closed_and_hurts_itself_only() {
 
 #[tokio::test]
 async fn connections_of_ours_carry_what_waited_for_them() {
-    let (sockets, _, _, told, _tasks) = started().await;
+    let (sockets, _, _, told, _tasks) = started();
     let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let flow = sockets.dial(peer.local_addr().unwrap());
     assert_eq!(
@@ -164,7 +164,7 @@ async fn connections_of_ours_carry_what_waited_for_them() {
 
 #[tokio::test]
 async fn paced_messages_are_written_one_by_one() {
-    let (sockets, _, tcp, told, _tasks) = started().await;
+    let (sockets, _, tcp, told, _tasks) = started();
     let mut client = TcpStream::connect(tcp).await.unwrap();
     client.write_all(OPTIONS.as_bytes()).await.unwrap();
     let Inbound::Message(flow, _) = next(&told).await else {

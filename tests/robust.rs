@@ -1,6 +1,8 @@
 //! What must not happen: a crash that forgets, a hostile client that harms others, a sender that
 //! is not who it says. Against the real binary over real sockets.
 
+#![allow(clippy::format_collect)] // clearer than a fold, and only a test
+
 mod support;
 
 use std::io::{Read, Write};
@@ -188,6 +190,7 @@ const SPOOFED: [(&str, &str, &str, &str, &str); 4] = [
 
 /// decisions 8: the sender named must be the authenticated user, whatever the method and way.
 #[test]
+#[allow(clippy::too_many_lines)] // one table
 fn nobody_speaks_in_anothers_name() {
     let server = Server::start(&["alice", "bob", "carol"]);
     let mut alice = RvpActor::new("alice", server.rvp, Encoding::Characters).expect("alice");

@@ -1,6 +1,7 @@
 //! A server with three people, raw HTTP clients and listeners.
 
 use auth::digest::{Ask, Challenge, Client};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,7 @@ async fn people(store: &Memory) {
     let mut writes = Vec::new();
     for (name, number) in PEOPLE.iter().zip(1u128..) {
         let address = Address::parse(&format!("{name}@example.com")).unwrap();
-        let person = PersonId(number << 64 | 99);
+        let person = PersonId((number << 64) | 0x63);
         let secret = secrets.seal(person, &address, &[], &[], name).unwrap();
         writes.push(Write::PutAccount(Account {
             person,
@@ -280,12 +281,12 @@ impl User {
             self.href(&self.name),
         );
         if let Some(agent) = &self.agent {
-            request += &format!("User-Agent: {agent}\r\n");
+            let _ = write!(request, "User-Agent: {agent}\r\n");
         }
         if let Some(value) = credentials {
-            request += &format!("Authorization: {value}\r\n");
+            let _ = write!(request, "Authorization: {value}\r\n");
         }
-        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let _ = write!(request, "Content-Length: {}\r\n\r\n{body}", body.len());
         let answer = async {
             let stream = match &mut self.stream {
                 Some(stream) => stream,

@@ -11,6 +11,7 @@ pub mod front;
 pub mod gate;
 pub mod hub;
 pub mod net;
+pub mod portal;
 pub mod storage;
 pub mod telemetry;
 pub mod winbind;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 15] = [
+const PARTS: [(&str, &[&str]); 16] = [
     ("core", &[]),
     ("hub", &["core"]),
     ("config", &["core"]),
@@ -19,6 +19,7 @@ const PARTS: [(&str, &[&str]); 15] = [
     ("gate", &["core", "hub", "config", "credentials"]),
     ("client", &["core", "net"]),
     ("admin", &["core", "hub", "config", "net"]),
+    ("portal", &["core", "hub", "config", "net", "credentials"]),
     (
         "control",
         &[
@@ -30,6 +31,7 @@ const PARTS: [(&str, &[&str]); 15] = [
             "credentials",
             "storage",
             "telemetry",
+            "portal",
         ],
     ),
     ("front/mapping", &["core"]),
@@ -44,7 +46,7 @@ const PARTS: [(&str, &[&str]); 15] = [
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("core", &[]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
@@ -62,6 +64,10 @@ const CRATES: [(&str, &[&str]); 15] = [
         &["tokio", "sip", "rvp", "auth", "xml", "getrandom"],
     ),
     ("admin", &["tokio", "hyper", "hyper_util", "axum"]),
+    (
+        "portal",
+        &["tokio", "hyper", "hyper_util", "axum", "getrandom"],
+    ),
     ("control", &["tokio", "getrandom"]),
     ("front/mapping", &["toml"]),
     (

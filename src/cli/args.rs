@@ -82,6 +82,9 @@ pub(super) enum Command {
     /// URLs that a node's notifications are sent to
     #[command(subcommand)]
     Target(TargetCommand),
+    /// The self-service page for app passwords
+    #[command(subcommand)]
+    Portal(PortalCommand),
     /// Who is signed in, where and how (asks the running server)
     #[command(after_help = "Examples:\n  tristack who\n  tristack who alice@example.com --json")]
     Who {
@@ -236,5 +239,15 @@ pub(super) enum TargetCommand {
         node: String,
         /// Its URL or its id
         url: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum PortalCommand {
+    /// Print a code, valid once, with which that person gets a new password on the portal
+    #[command(after_help = "Example:\n  tristack portal code alice@example.com")]
+    Code {
+        /// user@domain
+        address: String,
     },
 }

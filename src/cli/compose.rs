@@ -7,7 +7,8 @@ use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
 use crate::gate::{GateSettings, Judge};
 use crate::hub;
-use crate::net::Caps;
+use crate::net::{Caps, Certificates, Layers, Listener};
+use crate::portal::Portal;
 use crate::winbind::Winbind;
 use auth::digest::NonceSettings;
 use std::sync::Arc;
@@ -127,4 +128,36 @@ pub(super) fn caps(config: &Config) -> Caps {
         config.limits.connections,
         config.limits.loopback,
     )
+}
+
+/// The portal's listeners; with TLS they present the certificate of `[tls]`.
+pub(super) fn portals(config: &Config, caps: &Caps) -> Result<Vec<Listener>, Failure> {
+    let unavailable = |error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, error);
+    let mut layers = Layers::default();
+    if config.portal.tls && !config.portal.listen.is_empty() {
+        let certificates = Certificates::of(config).map_err(|e| unavailable(&e))?;
+        tokio::spawn(certificates.clone().follow());
+        layers = Layers::within(config.limits.head_timeout).tls(certificates);
+    }
+    let listen = config.portal.listen.iter();
+    listen
+        .map(|at| {
+            let bound = Listener::bind("[portal] listen", *at, caps.clone());
+            Ok(bound.map_err(|e| unavailable(&e))?.with(layers.clone()))
+        })
+        .collect()
+}
+
+/// The portal, if it listens.
+pub(super) fn portal(
+    config: &Config,
+    hub: &hub::Hub,
+    credentials: &Arc<Credentials>,
+) -> Result<Option<Arc<Portal>>, Failure> {
+    if config.portal.listen.is_empty() {
+        return Ok(None);
+    }
+    Portal::open(config, hub.clone(), seal(config, credentials))
+        .map(|portal| Some(Arc::new(portal)))
+        .map_err(|error| Failure::new(Exit::Unavailable, error))
 }

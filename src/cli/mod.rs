@@ -15,7 +15,7 @@ mod user;
 mod view;
 
 use crate::config::{Config, ConfigError};
-use args::{Arguments, Command};
+use args::{Arguments, Command, PortalCommand};
 use clap::Parser;
 use out::Out;
 use std::process::ExitCode;
@@ -109,6 +109,9 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
         Command::Target(command) => {
             let job = node::prepare_target(command)?;
             block_on(node::run(config()?, job, out))
+        }
+        Command::Portal(PortalCommand::Code { address }) => {
+            block_on(view::portal_code(config()?, address.clone(), out))
         }
         Command::Who { address } => block_on(view::who(config()?, address.clone(), out)),
         Command::Callbacks => block_on(view::callbacks(config()?, out)),

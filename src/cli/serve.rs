@@ -9,6 +9,7 @@ use crate::control::{self, Accounts, Backend, Lock, Services};
 use crate::gate::Gate;
 use crate::hub::{Clock, Hub, SystemClock};
 use crate::net::{Listener, Tasks};
+use crate::portal;
 use crate::storage::{self, Database};
 use crate::telemetry;
 use std::fmt::Write as _;
@@ -76,6 +77,7 @@ impl Server {
         };
         let admin = Listener::bind("[admin] listen", config.admin.listen, caps.clone())
             .map_err(|e| unavailable(&e))?;
+        let portals = compose::portals(&config, &caps)?;
         let fronts = Fronts::start(&parts)?;
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
@@ -88,7 +90,15 @@ impl Server {
             Backend::Hub(hub.clone()),
             compose::seal(&config, &credentials),
         );
+        let portal = compose::portal(&config, &hub, &credentials)?;
+        for listener in portals {
+            if let Some(portal) = &portal {
+                tracing::info!(at = %listener.local(), "portal listens");
+                tasks.spawn(portal::serve(listener, tasks.clone(), Arc::clone(portal)));
+            }
+        }
         let services = Services {
+            portal,
             hub: hub.clone(),
             accounts: accounts.clone(),
             gate,

@@ -182,3 +182,22 @@ fn traces_text(traces: &[TraceRow]) -> String {
     }
     text
 }
+
+pub(super) async fn portal_code(
+    config: Config,
+    address: String,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let done = connect(&config)
+        .await?
+        .ask(&Request::PortalCode { address })
+        .await?;
+    let Done::Code { code, seconds } = done else {
+        return Err(Failure::new(Exit::Failed, "unexpected answer"));
+    };
+    let value = serde_json::json!({ "code": code, "seconds": seconds });
+    out.value(&value, || {
+        format!("{code}\nvalid once, for {} minutes\n", seconds / 60)
+    });
+    Ok(Exit::Done)
+}

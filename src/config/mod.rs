@@ -9,6 +9,7 @@ mod domain;
 mod limits;
 mod log;
 mod peers;
+mod portal;
 mod reader;
 mod rvp;
 mod server;
@@ -25,6 +26,7 @@ pub use domain::{Archive, Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use peers::{Homed, Peer, Peers, Role};
+pub use portal::Portal;
 pub use reader::{Fault, Origin, Setting};
 pub use rvp::{Mismatch, Rvp, Scheme, TextEncoding};
 pub use server::Server;
@@ -45,8 +47,8 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 10] = [
-    "server", "rvp", "sip", "tls", "admin", "storage", "auth", "log", "limits", "domain",
+const SECTIONS: [&str; 11] = [
+    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "log", "limits", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -62,6 +64,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[admin]`
     pub admin: Admin,
+    /// `[portal]`
+    pub portal: Portal,
     /// `[storage]`
     pub storage: Storage,
     /// `[auth]`
@@ -207,6 +211,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
         sip: section(source, root, "sip", Sip::read),
         tls: section(source, root, "tls", Tls::read),
         admin: section(source, root, "admin", Admin::read),
+        portal: section(source, root, "portal", Portal::read),
         storage: section(source, root, "storage", |r| {
             Storage::read(r, &server.data_dir)
         }),

@@ -6,6 +6,7 @@ use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::Tasks;
+use crate::portal::Portal;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -43,6 +44,8 @@ pub struct Services {
     pub gate: Arc<Gate>,
     /// Callbacks.
     pub callbacks: Callbacks,
+    /// One-time codes, if `[portal] listen` is set.
+    pub portal: Option<Arc<Portal>>,
 }
 
 /// Opens the socket (mode 0600) and serves it until the process stops. A socket left by a dead
@@ -124,6 +127,7 @@ async fn answer(services: &Services, request: Request) -> Answer {
             let row = accounts.password(&address, &password).await;
             Ok(Done::Rows(vec![row]))
         }
+        Request::PortalCode { address } => portal_code(services, &address),
         Request::List => Ok(Done::Users(accounts.list())),
         Request::Node(NodeRequest::List) => Ok(Done::Nodes(accounts.nodes())),
         Request::Node(request) => accounts.node(request).await.map(Done::Rows),
@@ -143,4 +147,15 @@ async fn answer(services: &Services, request: Request) -> Answer {
         }
     };
     done.map_or_else(Answer::Error, Answer::Ok)
+}
+
+fn portal_code(services: &Services, address: &str) -> Result<Done, String> {
+    let Some(portal) = &services.portal else {
+        return Err("there is no portal; set `[portal] listen`".into());
+    };
+    let (code, lifetime) = portal.code(address).map_err(|error| error.to_string())?;
+    Ok(Done::Code {
+        code,
+        seconds: lifetime.as_secs(),
+    })
 }

@@ -31,6 +31,11 @@ pub enum Request {
     Node(NodeRequest),
     /// Registered targets. Answer: [`Done::Rows`], or [`Done::Targets`] to a list.
     Target(TargetRequest),
+    /// A one-time code for the portal. Answer: [`Done::Code`].
+    PortalCode {
+        /// For whom.
+        address: String,
+    },
     /// All accounts. Answer: [`Done::Users`].
     List,
     /// Who is there. Answer: [`Done::People`].
@@ -138,6 +143,13 @@ pub enum Done {
     Rows(Vec<RowResult>),
     /// Accounts, without passwords.
     Users(Vec<UserRow>),
+    /// A one-time code.
+    Code {
+        /// It.
+        code: String,
+        /// How long it is valid.
+        seconds: u64,
+    },
     /// Nodes.
     Nodes(Vec<NodeRow>),
     /// Targets.

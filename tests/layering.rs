@@ -52,7 +52,15 @@ const CRATES: [(&str, &[&str]); 16] = [
     ("config", &["toml"]),
     (
         "net",
-        &["tokio", "tokio_util", "rustls", "tokio_rustls", "rcgen"],
+        &[
+            "tokio",
+            "tokio_util",
+            "rustls",
+            "tokio_rustls",
+            "rcgen",
+            "hyper",
+            "hyper_util",
+        ],
     ),
     ("winbind", &["tokio"]),
     ("telemetry", &[]),
@@ -85,7 +93,17 @@ const CRATES: [(&str, &[&str]); 16] = [
     ),
     (
         "front/sip",
-        &["tokio", "tokio_util", "sip", "xml", "auth", "getrandom"],
+        &[
+            "tokio",
+            "tokio_util",
+            // The handshake of a WebSocket.
+            "hyper",
+            "hyper_util",
+            "sip",
+            "xml",
+            "auth",
+            "getrandom",
+        ],
     ),
 ];
 

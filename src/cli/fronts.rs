@@ -27,6 +27,9 @@ pub(super) struct Addresses {
     pub(super) rvps: Vec<SocketAddr>,
     pub(super) udp: Vec<SocketAddr>,
     pub(super) tcp: Vec<SocketAddr>,
+    pub(super) tls: Vec<SocketAddr>,
+    pub(super) ws: Vec<SocketAddr>,
+    pub(super) wss: Vec<SocketAddr>,
 }
 
 /// The fronts, attached to the hub, their sockets open.
@@ -61,6 +64,9 @@ impl Fronts {
             rvp: rvp.addresses.clone(),
             udp: sip.udp.clone(),
             tcp: sip.tcp.clone(),
+            tls: sip.tls.clone(),
+            ws: sip.ws.clone(),
+            wss: sip.wss.clone(),
             rvps: rvp.tls_addresses.clone(),
         };
         Ok(Self {

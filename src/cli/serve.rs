@@ -120,7 +120,8 @@ impl Server {
         })
     }
 
-    /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`,
+    /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`
+    /// (behind `sip=` also `tls:`, `ws:` and `wss:` where SIP listens so),
     /// and ` rvps=https://ADDR:PORT` behind it if RVP listens with TLS.
     pub(super) fn ready_line(&self) -> String {
         let mut line = "tristack ready".to_owned();
@@ -133,9 +134,18 @@ impl Server {
         if !rvp.is_empty() {
             let _ = write!(line, " rvp={}", rvp.join(","));
         }
-        let udp = self.addresses.udp.iter().map(|a| format!("udp:{a}"));
-        let tcp = self.addresses.tcp.iter().map(|a| format!("tcp:{a}"));
-        let sip: Vec<_> = udp.chain(tcp).collect();
+        let at = &self.addresses;
+        let kinds = [
+            ("udp", &at.udp),
+            ("tcp", &at.tcp),
+            ("tls", &at.tls),
+            ("ws", &at.ws),
+            ("wss", &at.wss),
+        ];
+        let sip: Vec<_> = kinds
+            .iter()
+            .flat_map(|(kind, list)| list.iter().map(move |at| format!("{kind}:{at}")))
+            .collect();
         if !sip.is_empty() {
             let _ = write!(line, " sip={}", sip.join(","));
         }

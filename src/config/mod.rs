@@ -30,7 +30,7 @@ pub use portal::Portal;
 pub use reader::{Fault, Origin, Setting};
 pub use rvp::{Mismatch, Rvp, Scheme, TextEncoding};
 pub use server::Server;
-pub use sip::Sip;
+pub use sip::{Advertise, Algorithm, ClientCertificate, Place, Sip};
 pub use storage::Storage;
 pub use tls::Tls;
 pub use value::{Names, Network, Octets, Value};

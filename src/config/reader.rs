@@ -161,6 +161,22 @@ impl<'s, 'a> Reader<'s, 'a> {
         Some(path)
     }
 
+    /// A list of paths; relative ones start where the file is.
+    pub(super) fn paths(&mut self, key: &'static str) -> Vec<PathBuf> {
+        let (found, origin) = self.find::<Vec<String>>(key);
+        let list = found.unwrap_or_default();
+        let paths: Vec<_> = list
+            .iter()
+            .map(|path| self.source.base.join(path))
+            .collect();
+        let shown: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        self.record(key, shown.show(), origin);
+        paths
+    }
+
     /// Where relative paths start.
     pub(super) fn base(&self) -> &Path {
         &self.source.base

@@ -11,6 +11,9 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// PEM files of the authorities that certificates of other servers, and of clients that are
+    /// asked for one, must come from. None = those of the system.
+    pub authorities: Vec<PathBuf>,
 }
 
 impl Tls {
@@ -18,6 +21,7 @@ impl Tls {
         let tls = Self {
             certificate: r.option_path("certificate"),
             key: r.option_path("key"),
+            authorities: r.paths("authorities"),
         };
         match (&tls.certificate, &tls.key) {
             (Some(_), None) => r.refuse("certificate", "needs `key` as well"),

@@ -1,7 +1,10 @@
 //! One accepted connection.
 
+use super::identity::Identities;
 use super::listener::Slot;
 use bytes::Bytes;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,8 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// An accepted connection, after the optional layers (PROXY, TLS) have spoken.
 #[derive(Debug)]
@@ -38,13 +40,31 @@ pub struct Tls {
     pub version: &'static str,
     /// The server name the client asked for.
     pub server_name: Option<String>,
+    /// Whom the other side's certificate speaks for, if it showed one; it has been verified.
+    pub identities: Option<Identities>,
+}
+
+impl Tls {
+    fn of(session: &rustls::CommonState, server_name: Option<String>) -> Self {
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        Self {
+            version: match session.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLS",
+            },
+            server_name,
+            identities: shown.map(|certificate| Identities::of(certificate)),
+        }
+    }
 }
 
 /// The byte stream of a connection, whatever lies beneath.
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,
-    slot: Slot,
+    /// None for connections of ours.
+    slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -67,11 +87,14 @@ macro_rules! beneath {
 impl Stream {
     pub(super) fn plain(inner: TcpStream, slot: Slot) -> Self {
         let inner = Inner::Plain(inner);
-        Self { inner, slot }
+        Self {
+            inner,
+            slot: Some(slot),
+        }
     }
 
-    pub(super) fn slot(&mut self) -> &mut Slot {
-        &mut self.slot
+    pub(super) fn slot(&mut self) -> Option<&mut Slot> {
+        self.slot.as_mut()
     }
 
     /// Speaks TLS on a plain stream; the connection's place stays taken meanwhile.
@@ -82,16 +105,37 @@ impl Stream {
         };
         let stream = acceptor.accept(inner).await?;
         let (_, session) = stream.get_ref();
-        let negotiated = Tls {
-            version: match session.protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                _ => "TLS",
-            },
-            server_name: session.server_name().map(str::to_owned),
-        };
-        let inner = Inner::Tls(Box::new(stream));
+        let negotiated = Tls::of(session, session.server_name().map(str::to_owned));
+        let inner = Inner::Tls(Box::new(stream.into()));
         Ok((Self { inner, slot }, negotiated))
+    }
+
+    /// A connection of ours, speaking TLS if there is somebody to verify; it counts under no cap.
+    pub(super) async fn open(
+        peer: SocketAddr,
+        verify: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    ) -> io::Result<(Self, Option<Tls>)> {
+        let plain = TcpStream::connect(peer).await?;
+        // Without it small requests wait for the peer's delayed ACK.
+        let _ = plain.set_nodelay(true);
+        let Some((config, name)) = verify else {
+            let inner = Inner::Plain(plain);
+            return Ok((Self { inner, slot: None }, None));
+        };
+        let server_name = name.to_str().into_owned();
+        let stream = TlsConnector::from(config).connect(name, plain).await?;
+        let (_, session) = stream.get_ref();
+        let negotiated = Tls::of(session, Some(server_name));
+        let inner = Inner::Tls(Box::new(stream.into()));
+        Ok((Self { inner, slot: None }, Some(negotiated)))
+    }
+
+    /// Our end of the socket.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        match &self.inner {
+            Inner::Plain(stream) => stream.local_addr(),
+            Inner::Tls(stream) => stream.get_ref().0.local_addr(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `tls-server-end-point` channel binding (RFC 5929 4): a hash of our certificate, by the hash
 //! function of its own signature.
 
+use super::der::value;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// Hash functions a certificate may be signed with, as far as the binding tells them apart.
@@ -79,26 +80,6 @@ fn function(certificate: &[u8]) -> Option<Function> {
 fn known(identifier: &[u8]) -> Option<Function> {
     let found = KNOWN.iter().find(|(known, _)| *known == identifier);
     found.map(|(_, function)| *function)
-}
-
-/// One DER value: tag and content; moves `rest` behind it.
-fn value<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let (&tag, after) = rest.split_first()?;
-    let (&first, after) = after.split_first()?;
-    let (length, after) = if first < 0x80 {
-        (usize::from(first), after)
-    } else {
-        let count = usize::from(first & 0x7f);
-        if !(1..=3).contains(&count) {
-            return None;
-        }
-        let (octets, after) = after.split_at_checked(count)?;
-        let length = octets.iter().fold(0, |sum, o| sum << 8 | usize::from(*o));
-        (length, after)
-    };
-    let (content, after) = after.split_at_checked(length)?;
-    *rest = after;
-    Some((tag, content))
 }
 
 #[cfg(test)]

@@ -96,10 +96,9 @@ impl Layers {
             if let Some(client) = client {
                 conn.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
             }
-            conn.stream
-                .slot()
-                .name(conn.peer.ip())
-                .map_err(Unbuilt::Caps)?;
+            if let Some(slot) = conn.stream.slot() {
+                slot.name(conn.peer.ip()).map_err(Unbuilt::Caps)?;
+            }
         }
         let Some(certificates) = &self.tls else {
             return Ok(conn);

@@ -5,19 +5,27 @@
 //! [`Conn::peer`] (`decisions.md` 29).
 
 mod conn;
+mod der;
+mod dial;
 mod end_point;
+pub mod http;
+mod identity;
 mod layers;
 mod listener;
 mod proxy;
 mod tasks;
 mod tls;
+mod trust;
 mod udp;
 
 pub use conn::{Conn, Stream, Tls};
+pub use dial::dial;
+pub use identity::Identities;
 pub use layers::Layers;
 pub use listener::{Caps, Listener};
 pub use tasks::Tasks;
 pub use tls::{CertificateError, Certificates, PemFiles};
+pub use trust::{Authorities, AuthoritiesError, Verifier};
 pub use udp::{Buffers, bind_udp};
 
 use std::io;
@@ -52,6 +60,12 @@ pub enum OpenError {
     /// Its certificate.
     #[error("[tls]: {0}")]
     Certificate(#[from] CertificateError),
+    /// The authorities for other certificates.
+    #[error("[tls] {0}")]
+    Authorities(#[from] AuthoritiesError),
+    /// TLS itself.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// The system's answer in the operator's words, naming the port.

@@ -2,12 +2,16 @@
 //! self-signed on the first run.
 
 use super::end_point;
-use crate::config::Config;
+use super::trust::{self, Authorities};
+use crate::config::{ClientCertificate, Config};
 use bytes::Bytes;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoClientAuth;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -56,6 +60,9 @@ pub enum CertificateError {
         /// Why.
         cause: rustls::Error,
     },
+    /// Clients can't be asked for certificates.
+    #[error("certificates of clients: {0}")]
+    Clients(rustls::Error),
     /// A certificate could not be made.
     #[error("can't make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -68,7 +75,26 @@ pub struct Certificates(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     files: PemFiles,
+    style: Style,
     current: RwLock<Arc<Loaded>>,
+}
+
+/// What differs from protocol to protocol.
+#[derive(Clone, Debug)]
+struct Style {
+    /// Application protocols; none: what a client offers is not looked at.
+    alpn: Vec<Vec<u8>>,
+    /// Who judges the certificates of clients; `None`: they are not asked for one.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Style {
+    fn http() -> Self {
+        Self {
+            alpn: vec![b"http/1.1".to_vec()],
+            clients: None,
+        }
+    }
 }
 
 /// One version of the files. A handshake uses one of these throughout, so that certificate and
@@ -76,6 +102,7 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
+    pub(super) key: Arc<CertifiedKey>,
     pub(super) binding: Option<Bytes>,
     stamp: Stamp,
 }
@@ -110,8 +137,35 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`].
     pub fn load(files: PemFiles) -> Result<Self, CertificateError> {
-        let current = RwLock::new(Arc::new(Loaded::read(&files)?));
-        Ok(Self(Arc::new(Shared { files, current })))
+        Self::load_as(files, Style::http())
+    }
+
+    fn load_as(files: PemFiles, style: Style) -> Result<Self, CertificateError> {
+        let current = RwLock::new(Arc::new(Loaded::read(&files, &style)?));
+        let shared = Shared {
+            files,
+            style,
+            current,
+        };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// The same certificate for SIP, whose clients may be asked for one of theirs.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn for_sip(
+        &self,
+        authorities: &Authorities,
+        asked: ClientCertificate,
+    ) -> Result<Self, CertificateError> {
+        let clients =
+            trust::client_verifier(authorities, asked).map_err(CertificateError::Clients)?;
+        let style = Style {
+            alpn: Vec::new(),
+            clients,
+        };
+        Self::load_as(self.0.files.clone(), style)
     }
 
     /// Reads the files; if neither is there, makes a key and a certificate for `names` (host names
@@ -161,7 +215,7 @@ impl Certificates {
             return refused;
         }
         let file = self.0.files.certificate.display();
-        match Loaded::read(&self.0.files) {
+        match Loaded::read(&self.0.files, &self.0.style) {
             Ok(loaded) => {
                 let mut current = self
                     .0
@@ -186,7 +240,7 @@ impl Certificates {
 }
 
 impl Loaded {
-    fn read(files: &PemFiles) -> Result<Self, CertificateError> {
+    fn read(files: &PemFiles, style: &Style) -> Result<Self, CertificateError> {
         // Before the contents: a change in between shows as one more change.
         let stamp = stamp(files);
         let pem = |wanted, file: &Path| {
@@ -208,12 +262,18 @@ impl Loaded {
         let binding = end_point::hash(first).map(Bytes::from);
         let key = PrivateKeyDer::from_pem_slice(&contents(&files.key)?)
             .map_err(pem("private key", &files.key))?;
-        let config = server_config(chain, key).map_err(|cause| CertificateError::Unusable {
+        let unusable = |cause| CertificateError::Unusable {
             file: files.certificate.clone(),
             cause,
-        })?;
+        };
+        // Named here and nowhere installed process-wide: nothing depends on which part starts first.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = CertifiedKey::from_der(chain, key, &provider).map_err(unusable)?;
+        let key = Arc::new(key);
+        let config = server_config(&provider, &key, style).map_err(unusable)?;
         Ok(Self {
             config: Arc::new(config),
+            key,
             binding,
             stamp,
         })
@@ -221,16 +281,19 @@ impl Loaded {
 }
 
 fn server_config(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    provider: &Arc<CryptoProvider>,
+    key: &Arc<CertifiedKey>,
+    style: &Style,
 ) -> Result<ServerConfig, rustls::Error> {
-    // Named here and nowhere installed process-wide: nothing depends on which part starts first.
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let clients = match &style.clients {
+        Some(clients) => Arc::clone(clients),
+        None => Arc::new(NoClientAuth),
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(key))));
+    config.alpn_protocols.clone_from(&style.alpn);
     Ok(config)
 }
 

@@ -3,6 +3,7 @@
 
 use super::front::Front;
 use super::handle::Binding;
+use super::listen::Hop;
 use super::shard::{Shard, Started};
 use super::status::outcome;
 use super::translate::render;
@@ -55,7 +56,7 @@ impl Shard {
         if message.original.bytes.len() > UDP_SAFE
             && let Some(place) = stream_place(&binding, flow)
         {
-            flow = Front::flow(&self.front.sockets.dial(place));
+            flow = Front::flow(&self.front.sockets.dial(&Hop::tcp(place)));
         }
         // The same for every repeat, also after a restart (`decisions.md` 19).
         let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, point.id.0);

@@ -12,6 +12,7 @@ use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
 use crate::gate::Gate;
 use crate::hub::{Hub, ReplyTo};
+use crate::net::Tls;
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
@@ -124,7 +125,7 @@ impl Front {
     pub(super) fn flow(wire: &listen::Flow) -> Flow {
         let (transport, id) = match wire.transport {
             Wire::Udp(number) => (Transport::Udp, u64::from(number)),
-            Wire::Tcp(number) => (Transport::Tcp, number),
+            Wire::Stream(transport, number) => (transport, number),
         };
         Flow {
             transport,
@@ -149,14 +150,25 @@ impl Front {
             .is_some_and(|wire| self.sockets.send(&wire, octets).is_ok())
     }
 
-    /// Our host and port as this peer can reach it, for Via and Contact.
-    pub(super) fn sent_by(wire: &listen::Flow) -> SocketAddr {
+    /// Our host and port as this peer can reach it, for Via, Contact and Record-Route: what
+    /// `[sip] advertise` says, else the address of our end.
+    pub(super) fn sent_by(&self, wire: &listen::Flow) -> String {
+        if let Some((place, port)) = self.sockets.called(wire) {
+            return format!("{}:{}", place.host, place.port.unwrap_or(port));
+        }
         let ip = if wire.local.ip().is_unspecified() {
             route_to(wire.peer).unwrap_or(wire.local.ip())
         } else {
             wire.local.ip()
         };
-        SocketAddr::new(ip, wire.local.port())
+        SocketAddr::new(ip, wire.local.port()).to_string()
+    }
+
+    /// What TLS negotiated on a flow, with the names that the other side has proved by a verified
+    /// certificate (RFC 5922), if it showed one.
+    #[allow(dead_code)] // for neighbouring domains
+    pub(super) fn proved(&self, flow: Flow) -> Option<Arc<Tls>> {
+        self.sockets.proved(&self.wire(flow)?)
     }
 
     /// A way that works now: the one that was saved, else that of the binding with this Contact.
@@ -332,7 +344,7 @@ impl Front {
                 .as_ref()
                 .and_then(|message| message.first(HeaderId::CallId)),
             Inbound::Closed(flow) => {
-                if let Wire::Tcp(number) = flow.transport {
+                if let Some(number) = flow.transport.number() {
                     self.lost(number, flow.peer.ip());
                 }
                 for inbox in &self.inboxes {

@@ -20,6 +20,19 @@ pub(super) struct Way {
     pub(super) id: u64,
     /// Which run of the server the number is from: connections die with it.
     pub(super) boot: u64,
+    /// What carries it, if it is a stream.
+    #[serde(default)]
+    over: Over,
+}
+
+/// Kinds of streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Over {
+    #[default]
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
 }
 
 impl Way {
@@ -29,15 +42,23 @@ impl Way {
             peer: flow.peer,
             id: flow.id,
             boot,
+            over: match flow.transport {
+                Transport::Udp | Transport::Tcp => Over::Tcp,
+                Transport::Tls => Over::Tls,
+                Transport::Ws => Over::Ws,
+                Transport::Wss => Over::Wss,
+            },
         }
     }
 
     /// The flow, if it can exist in this run.
     pub(super) fn flow(&self, boot: u64) -> Option<Flow> {
-        let transport = if self.stream {
-            Transport::Tcp
-        } else {
-            Transport::Udp
+        let transport = match self.over {
+            _ if !self.stream => Transport::Udp,
+            Over::Tcp => Transport::Tcp,
+            Over::Tls => Transport::Tls,
+            Over::Ws => Transport::Ws,
+            Over::Wss => Transport::Wss,
         };
         (!self.stream || self.boot == boot).then_some(Flow {
             transport,

@@ -27,11 +27,13 @@ use crate::core::message::Fidelity;
 use crate::front::SIP;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
-use crate::net::{BindError, Caps, Listener, Tasks};
+use crate::net::http::{HttpLimits, Routes, Service};
+use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
 use front::{Door, Front, Settings};
 use inbox::Inbox;
-use listen::{Bounds, Sockets, bind_tcp};
+use listen::{Bounds, Doors, Sockets};
 use place::Places;
+use sip::flow::Transport;
 use sip::subscription::Durations;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +58,14 @@ pub struct SipFront {
     pub udp: Vec<SocketAddr>,
     /// TCP addresses, with real ports.
     pub tcp: Vec<SocketAddr>,
-    listeners: Vec<Listener>,
+    /// TLS addresses, with real ports.
+    pub tls: Vec<SocketAddr>,
+    /// HTTP addresses with WebSocket (and XCAP), with real ports.
+    pub ws: Vec<SocketAddr>,
+    /// The same with TLS.
+    pub wss: Vec<SocketAddr>,
+    doors: Doors,
+    routes: Routes,
     front: Arc<Front>,
 }
 
@@ -65,25 +74,35 @@ impl SipFront {
     /// that restored subscriptions are taken up.
     ///
     /// # Errors
-    /// [`BindError`] names the address.
+    /// A socket that can't be opened, a certificate that can't be used.
     pub fn start(
         hub: &Hub,
         gate: Arc<Gate>,
         config: &Config,
         caps: &Caps,
         tasks: &Tasks,
-    ) -> Result<Self, BindError> {
-        let sockets = Sockets::bind(&config.sip.udp, bounds(config), tasks)?;
-        let listeners = bind_tcp(&config.sip.tcp, caps)?;
+    ) -> Result<Self, OpenError> {
+        let doors = Doors::of(config, caps)?;
+        let advertise = &config.sip.advertise;
+        let sockets = Sockets::bind(&config.sip.udp, &doors, advertise, bounds(config), tasks)?;
+        if !config.sip.tls.is_empty() {
+            let authorities = Authorities::of(config)?;
+            sockets.trust(None, Verifier::new(&authorities, doors.own())?);
+        }
         let udp = sockets.udp_addresses();
-        let tcp: Vec<_> = listeners.iter().map(Listener::local).collect();
+        let streams = doors.addresses();
+        let of = |kind| {
+            let same = streams.iter().filter(move |(other, _)| *other == kind);
+            same.map(|(_, at)| *at).collect::<Vec<_>>()
+        };
+        let listening = udp.iter().chain(streams.iter().map(|(_, at)| at));
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(config.limits.shard_queue)));
         let front = Arc::new(Front::new(
             hub.clone(),
             gate,
             sockets,
-            places(config, udp.iter().chain(&tcp)),
+            places(config, listening),
             inboxes.collect(),
             settings(config, shards),
         ));
@@ -94,18 +113,29 @@ impl SipFront {
             tasks.spawn_until_stop(shard.run());
         }
         Ok(Self {
+            tcp: of(Transport::Tcp),
+            tls: of(Transport::Tls),
+            ws: of(Transport::Ws),
+            wss: of(Transport::Wss),
             udp,
-            tcp,
-            listeners,
+            doors,
+            routes: Routes::default(),
             front,
         })
     }
 
+    /// Has another service answer HTTP requests for this path (`/xcap`) and what is below it, on
+    /// the listeners `[sip] ws` and `wss`: before [`SipFront::serve`].
+    pub fn route(&mut self, path: &'static str, service: Service) {
+        self.routes.add(path, service);
+    }
+
     /// Reads and accepts until the process stops: after [`Hub::open`]. Once.
     pub fn serve(&mut self) {
-        let listeners = std::mem::take(&mut self.listeners);
+        let doors = std::mem::take(&mut self.doors);
+        let routes = std::mem::take(&mut self.routes);
         let door = Arc::new(Door(Arc::downgrade(&self.front)));
-        self.front.sockets.start(listeners, door);
+        self.front.sockets.start(doors, routes, door);
     }
 
     /// Open stream connections.
@@ -148,6 +178,13 @@ fn bounds(config: &Config) -> Bounds {
         idle: limits.idle_timeout,
         connect: limits.callback_connect,
         udp_buffer: limits.udp_buffer,
+        http: HttpLimits {
+            head: limits.head,
+            headers: limits.headers,
+            body: limits.body,
+            head_time: limits.head_timeout,
+            body_time: limits.body_timeout,
+        },
     }
 }
 
@@ -160,9 +197,11 @@ fn places<'a>(config: &Config, listening: impl Iterator<Item = &'a SocketAddr>) 
         .map(|host| (host.clone(), first.clone()));
     let mapped = config.rvp.host_domains.iter();
     let mapped = mapped.map(|(host, domain)| (host.clone(), domain.clone()));
+    let called = config.sip.advertise.hosts();
+    let called = called.map(|host| (host.trim_matches(['[', ']']).to_owned(), first.clone()));
     Places::new(
         &config.server.domains,
-        hosts.chain(mapped),
+        hosts.chain(called.collect::<Vec<_>>()).chain(mapped),
         listening.map(SocketAddr::ip),
     )
 }

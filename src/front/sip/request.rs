@@ -12,7 +12,7 @@ use crate::core::time::Time;
 use crate::front::SIP;
 use crate::gate::{Attempt, Decision, Granted, Offer};
 use sip::build::Response;
-use sip::flow::{Flow, Millis};
+use sip::flow::{Flow, Millis, Transport};
 use sip::raw::Refusal;
 use sip::transaction::{Retention, reply_flow};
 use sip::verdict::{Fault, FaultReason, Served, serve_verdict};
@@ -51,6 +51,7 @@ impl Shard {
         if let Err(fault) = serve_verdict(&message, &served) {
             return self.refuse_stateless(flow, &message, &fault);
         }
+        self.lend(flow, &message);
         if let Err(nameless) = self.engine.receive(now, flow, message) {
             let request = &nameless.0;
             tracing::info!(peer = %flow.peer, "SIP request without transaction: 400");
@@ -59,6 +60,22 @@ impl Shard {
                 .to_tag(self.front.tag(request))
                 .finish();
             self.front.send(reply_flow(request, flow), bytes);
+        }
+    }
+
+    /// RFC 5923 5: `alias` in the Via of somebody who has proved a name lends us its connection.
+    fn lend(&self, flow: Flow, message: &RawMessage) {
+        if flow.transport != Transport::Tls {
+            return;
+        }
+        let Some(via) = message.top_via().ok() else {
+            return;
+        };
+        if via.params.get("alias").is_some()
+            && let Some(wire) = self.front.wire(flow)
+        {
+            let port = via.sent_by.port.unwrap_or(5061);
+            self.front.sockets.lend(&wire, port);
         }
     }
 
@@ -86,13 +103,15 @@ impl Shard {
             .send(reply_flow(request, flow), response.finish());
     }
 
-    /// Octets that are no message. A stream is closed by its reader.
+    /// Octets that are no message.
     pub(super) fn refused(&self, flow: Flow, refusal: &Refusal) {
         tracing::info!(peer = %flow.peer, cause = %refusal.kind, "SIP octets refused");
         if let Some(request) = refusal.salvage.as_deref() {
             self.answer_refused(flow, request, refusal);
         }
-        if let Some(wire) = self.front.wire(flow) {
+        // A WebSocket says where the next message starts.
+        let framed = matches!(flow.transport, Transport::Ws | Transport::Wss);
+        if let Some(wire) = self.front.wire(flow).filter(|_| !framed) {
             // Behind such octets no message can be found on a stream, answered or not.
             self.front.sockets.close(&wire);
         }

@@ -2,7 +2,7 @@
 
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
-use super::listen::{Inbound, Wire};
+use super::listen::Inbound;
 use super::message::Texting;
 use super::publish::Publishing;
 use super::registrar::Registering;
@@ -145,7 +145,7 @@ impl Shard {
             }
             Inbound::Refused(wire, refusal) => self.refused(Front::flow(&wire), &refusal),
             Inbound::Closed(wire) => {
-                if let Wire::Tcp(number) = wire.transport {
+                if let Some(number) = wire.transport.number() {
                     self.engine.handle(now, Input::FlowClosed { flow: number });
                 }
             }

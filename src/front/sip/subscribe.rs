@@ -1,6 +1,5 @@
 //! SUBSCRIBE and NOTIFY of presence (RFC 6665, RFC 3856): subscriptions are watches.
 
-use super::front::Front;
 use super::handle::{Way, restore_watch, save_watch};
 use super::place::Named;
 use super::request::{EVENTS, Known};
@@ -16,7 +15,7 @@ use crate::front::SIP;
 use crate::hub::{Answer, ReplyTo};
 use sip::HeaderId;
 use sip::dialog::{DialogError, Stamp};
-use sip::flow::{Flow, Millis};
+use sip::flow::{Flow, Millis, Transport};
 use sip::subscription::{After, Content, Notifier, Notify, Reason, TooBrief};
 use sip::transaction::{Failure, Outgoing};
 use std::sync::Arc;
@@ -438,26 +437,28 @@ impl Shard {
 
     /// Our Via without parameters.
     pub(super) fn via(&self, flow: Flow) -> String {
-        let place = self.front.wire(flow).map(|wire| Front::sent_by(&wire));
-        let place = place.map_or_else(
-            || self.front.places.default_domain().to_owned(),
-            |p| p.to_string(),
-        );
+        let place = self.sent_by(flow);
         format!("SIP/2.0/{} {place}", flow.transport.via_token())
     }
 
     /// Our Contact on this flow.
     fn contact(&self, flow: Flow) -> String {
-        let place = self.front.wire(flow).map(|wire| Front::sent_by(&wire));
-        let place = place.map_or_else(
-            || self.front.places.default_domain().to_owned(),
-            |p| p.to_string(),
-        );
-        if flow.transport.is_reliable() {
-            format!("sip:{place};transport=tcp")
-        } else {
-            format!("sip:{place}")
+        let place = self.sent_by(flow);
+        match flow.transport {
+            Transport::Udp => format!("sip:{place}"),
+            Transport::Tcp => format!("sip:{place};transport=tcp"),
+            Transport::Tls => format!("sip:{place};transport=tls"),
+            // RFC 7118 5.2.4: the scheme and the flow tell WSS from WS.
+            Transport::Ws | Transport::Wss => format!("sip:{place};transport=ws"),
         }
+    }
+
+    fn sent_by(&self, flow: Flow) -> String {
+        let wire = self.front.wire(flow);
+        wire.map_or_else(
+            || self.front.places.default_domain().to_owned(),
+            |wire| self.front.sent_by(&wire),
+        )
     }
 }
 

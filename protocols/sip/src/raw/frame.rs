@@ -1,7 +1,7 @@
-//! Framing of datagrams (RFC 3261 18.3).
+//! Framing of datagrams (RFC 3261 18.3) and of WebSocket messages (RFC 7118 5).
 
 use super::parse::Head;
-use super::{Limits, RawMessage, Refusal, RefusalKind, Span};
+use super::{Limits, RawMessage, Refusal, RefusalKind, Span, StreamEvent};
 use bytes::Bytes;
 
 /// What a datagram held.
@@ -52,6 +52,31 @@ pub fn frame_datagram(datagram: Bytes, limits: &Limits) -> Result<Datagram, Refu
             kind: RefusalKind::StartLine,
             salvage: None,
         })
+}
+
+/// Reads one WebSocket message, text or binary: exactly one SIP message, which may do without
+/// Content-Length, or a keep-alive of RFC 5626 4.4.1 (RFC 7118 6).
+///
+/// # Errors
+/// A [`Refusal`], with the head for an answer where there is one. It concerns this message only.
+pub fn frame_websocket(message: Bytes, limits: &Limits) -> Result<StreamEvent, Refusal> {
+    let filler = |octet: &&u8| matches!(**octet, b'\r' | b'\n' | 0);
+    let lead = message.iter().take_while(filler).count();
+    match frame_datagram(message.clone(), limits)? {
+        Datagram::KeepAlive if lead >= 4 => Ok(StreamEvent::Ping),
+        Datagram::KeepAlive => Ok(StreamEvent::Crlf),
+        Datagram::Message(whole) => {
+            let end = lead + whole.as_bytes().len();
+            let behind = message.get(end..).unwrap_or_default();
+            if behind.iter().all(|octet| filler(&octet)) {
+                return Ok(StreamEvent::Message(whole));
+            }
+            Err(Refusal {
+                kind: RefusalKind::Surplus,
+                salvage: Some(Box::new(whole)),
+            })
+        }
+    }
 }
 
 /// A refusal that keeps the head (copied, so that it pins no receive buffer) and no body.

@@ -14,7 +14,7 @@ mod refusal;
 mod stream;
 
 pub use field::{Header, Values};
-pub use frame::{Datagram, frame_datagram};
+pub use frame::{Datagram, frame_datagram, frame_websocket};
 pub use message::RawMessage;
 pub use method::Method;
 pub use name::HeaderId;

@@ -48,6 +48,9 @@ pub enum RefusalKind {
     /// Content-Length is larger than the datagram.
     #[error("body shorter than Content-Length")]
     ShortBody,
+    /// Octets behind the message where there is one to a unit (RFC 7118 5).
+    #[error("octets behind the message")]
+    Surplus,
     /// The head is over its limit.
     #[error("head too large")]
     HeadTooLarge,

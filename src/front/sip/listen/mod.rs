@@ -5,11 +5,20 @@
 //! waits: UDP drops when the system's buffer is full (retransmission recovers), a stream whose
 //! queue is full is closed (it hurts itself only).
 
+mod doors;
+mod reach;
 mod stream;
 mod udp;
+mod ws;
 
-use crate::net::{BindError, Caps, Listener, Tasks};
+pub(super) use doors::Doors;
+pub(super) use reach::Hop;
+
+use crate::config::{Advertise, Place};
+use crate::net::http::{HttpLimits, Routes};
+use crate::net::{BindError, Tasks, Tls, Verifier};
 use bytes::Bytes;
+use sip::flow::Transport;
 use sip::raw::{Limits, RawMessage, Refusal};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,8 +43,18 @@ pub(super) struct Flow {
 pub(super) enum Wire {
     /// UDP, by the number of our socket.
     Udp(u16),
-    /// A connection, by its number, which is never used again.
-    Tcp(u64),
+    /// A connection of this kind (anything but UDP), by its number, which is never used again.
+    Stream(Transport, u64),
+}
+
+impl Wire {
+    /// The number of a connection.
+    pub(super) fn number(self) -> Option<u64> {
+        match self {
+            Self::Udp(_) => None,
+            Self::Stream(_, number) => Some(number),
+        }
+    }
 }
 
 /// What sockets tell the shards.
@@ -85,6 +104,8 @@ pub(super) struct Bounds {
     pub(super) connect: Duration,
     /// UDP socket buffers asked for, in octets.
     pub(super) udp_buffer: usize,
+    /// For the HTTP requests that become WebSockets.
+    pub(super) http: HttpLimits,
 }
 
 /// All sockets of the front. Cloning shares.
@@ -95,41 +116,68 @@ struct Shared {
     bounds: Bounds,
     tasks: Tasks,
     udp: Vec<Socket>,
+    /// Where connections are accepted, in order of configuration.
+    streams: Vec<(Transport, SocketAddr)>,
+    /// What listeners are called outside, by their bound address.
+    called: Vec<(Transport, SocketAddr, Place)>,
     connections: RwLock<Connections>,
     next: AtomicU64,
     intake: OnceLock<Arc<dyn Intake>>,
+    /// How certificates of other servers are checked.
+    trust: reach::Trust,
 }
 
 #[derive(Default)]
 struct Connections {
     by_number: HashMap<u64, Arc<Connection>>,
-    /// Connections that we opened, by the address dialled.
-    dialled: HashMap<SocketAddr, u64>,
+    /// Connections that we opened, by what was dialled.
+    dialled: HashMap<Hop, u64>,
+    /// Connections that others opened and lend us for requests of ours (RFC 5923), by the address
+    /// they listen on.
+    lent: HashMap<SocketAddr, u64>,
 }
 
 impl Sockets {
-    /// Opens the UDP sockets. Nothing is read before [`Sockets::start`].
+    /// Opens the UDP sockets; `doors` are the listeners that [`Sockets::start`] will get. Nothing
+    /// is read before that.
     pub(super) fn bind(
         udp: &[SocketAddr],
+        doors: &Doors,
+        advertise: &Advertise,
         bounds: Bounds,
         tasks: &Tasks,
     ) -> Result<Self, BindError> {
-        let udp = udp
-            .iter()
-            .map(|address| Socket::bind(*address, bounds.udp_buffer))
-            .collect::<Result<_, _>>()?;
+        let mut called = doors.called(advertise);
+        let mut sockets = Vec::new();
+        for address in udp {
+            let socket = Socket::bind(*address, bounds.udp_buffer)?;
+            if let Some(place) = advertise.of("udp", *address) {
+                called.push((Transport::Udp, socket.local, place.clone()));
+            }
+            sockets.push(socket);
+        }
         Ok(Self(Arc::new(Shared {
             bounds,
             tasks: tasks.clone(),
-            udp,
+            udp: sockets,
+            streams: doors.addresses(),
+            called,
             connections: RwLock::default(),
             next: AtomicU64::new(1),
             intake: OnceLock::new(),
+            trust: reach::Trust::default(),
         })))
     }
 
-    /// Starts reading: datagrams at once, connections of these listeners as they come.
-    pub(super) fn start(&self, listeners: Vec<Listener>, intake: Arc<dyn Intake>) {
+    /// Certificates of other servers are checked so from now on; without it nothing is dialled
+    /// over TLS. `name`: for peers that must prove that name only.
+    pub(super) fn trust(&self, name: Option<&str>, verifier: Verifier) {
+        self.0.trust.set(name, verifier);
+    }
+
+    /// Starts reading: datagrams at once, connections of these listeners as they come. HTTP
+    /// requests that are no WebSockets go to `routes`.
+    pub(super) fn start(&self, doors: Doors, routes: Routes, intake: Arc<dyn Intake>) {
         let _ = self.0.intake.set(intake);
         for number in 0..self.0.udp.len() {
             let shared = Arc::clone(&self.0);
@@ -137,19 +185,25 @@ impl Sockets {
                 .tasks
                 .spawn_until_stop(async move { udp::read(shared, number).await });
         }
-        for listener in listeners {
-            let sockets = self.clone();
-            let serve = listener.serve(self.0.tasks.clone(), move |conn| {
-                let flow = Flow {
-                    transport: Wire::Tcp(sockets.0.next.fetch_add(1, Ordering::Relaxed)),
-                    peer: conn.peer,
-                    local: conn.local,
-                };
-                let connection = sockets.enter(flow);
-                stream::converse(sockets.clone(), connection, conn.stream)
-            });
-            self.0.tasks.spawn(serve);
-        }
+        doors.open(self, routes);
+    }
+
+    /// Takes up a connection that somebody opened.
+    fn accepted(
+        &self,
+        transport: Transport,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Arc<Connection> {
+        self.enter(Flow {
+            transport: Wire::Stream(transport, self.number()),
+            peer,
+            local,
+        })
+    }
+
+    fn number(&self) -> u64 {
+        self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Addresses of the UDP sockets, with their real ports.
@@ -164,7 +218,7 @@ impl Sockets {
                 let socket = self.0.udp.get(usize::from(number)).ok_or(SendError::Gone)?;
                 socket.send(&octets, flow.peer)
             }
-            Wire::Tcp(number) => {
+            Wire::Stream(_, number) => {
                 let connection = self.0.connection(number).ok_or(SendError::Gone)?;
                 connection.send(octets, &self.0.bounds)
             }
@@ -186,47 +240,6 @@ impl Sockets {
         })
     }
 
-    /// A connection to this address: one that we opened before, else a new one, on which octets
-    /// wait until it stands. A failure shows as [`Inbound::Closed`].
-    pub(super) fn dial(&self, peer: SocketAddr) -> Flow {
-        let number = {
-            let mut table = self
-                .0
-                .connections
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(connection) = table
-                .dialled
-                .get(&peer)
-                .and_then(|number| table.by_number.get(number))
-            {
-                return connection.flow;
-            }
-            let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-            table.dialled.insert(peer, number);
-            number
-        };
-        let unspecified: SocketAddr = if peer.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0u16; 8], 0).into()
-        };
-        let local = self
-            .0
-            .udp
-            .iter()
-            .find(|s| s.local.is_ipv4() == peer.is_ipv4());
-        let local = local.map_or(unspecified, |socket| socket.local);
-        let flow = Flow {
-            transport: Wire::Tcp(number),
-            peer,
-            local,
-        };
-        let connection = self.enter(flow);
-        self.0.tasks.spawn(stream::dial(self.clone(), connection));
-        flow
-    }
-
     /// The connection of that number, while it is open.
     pub(super) fn connection_flow(&self, number: u64) -> Option<Flow> {
         self.0.connection(number).map(|connection| connection.flow)
@@ -236,13 +249,13 @@ impl Sockets {
     pub(super) fn is_open(&self, flow: &Flow) -> bool {
         match flow.transport {
             Wire::Udp(number) => usize::from(number) < self.0.udp.len(),
-            Wire::Tcp(number) => self.0.connection(number).is_some(),
+            Wire::Stream(_, number) => self.0.connection(number).is_some(),
         }
     }
 
     /// Somebody registered over this connection: it may stay idle as long as its client likes.
     pub(super) fn hold(&self, flow: &Flow) {
-        if let Wire::Tcp(number) = flow.transport
+        if let Some(number) = flow.transport.number()
             && let Some(connection) = self.0.connection(number)
         {
             connection.hold();
@@ -252,7 +265,7 @@ impl Sockets {
     /// COMPAT(libpurple): its SIMPLE client handles one message per read, so each is written on
     /// its own with a pause between (`decisions.md` 26).
     pub(super) fn pace(&self, flow: &Flow) {
-        if let Wire::Tcp(number) = flow.transport
+        if let Some(number) = flow.transport.number()
             && let Some(connection) = self.0.connection(number)
         {
             connection.pace();
@@ -261,7 +274,7 @@ impl Sockets {
 
     /// Closes a connection after what is queued was written.
     pub(super) fn close(&self, flow: &Flow) {
-        if let Wire::Tcp(number) = flow.transport
+        if let Some(number) = flow.transport.number()
             && let Some(connection) = self.0.connection(number)
         {
             connection.close();
@@ -278,9 +291,30 @@ impl Sockets {
             .len()
     }
 
+    /// What our end of a flow is called outside, if that is not its address.
+    pub(super) fn called(&self, flow: &Flow) -> Option<(&Place, u16)> {
+        let transport = match flow.transport {
+            Wire::Udp(_) => Transport::Udp,
+            Wire::Stream(transport, _) => transport,
+        };
+        let here = |(kind, at, _): &&(Transport, SocketAddr, Place)| {
+            let same_ip = at.ip() == flow.local.ip() || at.ip().is_unspecified();
+            *kind == transport && at.port() == flow.local.port() && same_ip
+        };
+        let found = self.0.called.iter().find(here)?;
+        Some((&found.2, found.1.port()))
+    }
+
+    /// What TLS negotiated on a connection, with the names that the other side has proved: the
+    /// certificate that it showed has been verified.
+    pub(super) fn proved(&self, flow: &Flow) -> Option<Arc<Tls>> {
+        let connection = self.0.connection(flow.transport.number()?)?;
+        connection.tls()
+    }
+
     fn enter(&self, flow: Flow) -> Arc<Connection> {
         let connection = Arc::new(Connection::new(flow));
-        if let Wire::Tcp(number) = flow.transport {
+        if let Some(number) = flow.transport.number() {
             let mut table = self
                 .0
                 .connections
@@ -292,7 +326,7 @@ impl Sockets {
     }
 
     fn leave(&self, flow: Flow) {
-        let Wire::Tcp(number) = flow.transport else {
+        let Some(number) = flow.transport.number() else {
             return;
         };
         {
@@ -302,9 +336,8 @@ impl Sockets {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
             table.by_number.remove(&number);
-            if table.dialled.get(&flow.peer) == Some(&number) {
-                table.dialled.remove(&flow.peer);
-            }
+            table.dialled.retain(|_, other| *other != number);
+            table.lent.retain(|_, other| *other != number);
         }
         self.0.tell(Inbound::Closed(flow));
     }
@@ -324,12 +357,6 @@ impl Shared {
             intake.take(inbound);
         }
     }
-}
-
-/// Opens the TCP listeners of the front.
-pub(super) fn bind_tcp(addresses: &[SocketAddr], caps: &Caps) -> Result<Vec<Listener>, BindError> {
-    let bind = |address: &SocketAddr| Listener::bind("[sip] tcp", *address, caps.clone());
-    addresses.iter().map(bind).collect()
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! Connections: one small task each, no buffer while idle.
 
 use super::{Bounds, Flow, Inbound, SendError, Sockets};
+use crate::net::{self, Conn, Tls};
 use bytes::{Buf, Bytes};
+use sip::flow::Transport;
 use sip::raw::{StreamEvent, StreamFramer};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Messages gathered into one write.
@@ -26,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) struct Connection {
     pub(super) flow: Flow,
     out: Mutex<Out>,
+    /// Once TLS has spoken.
+    tls: OnceLock<Arc<Tls>>,
 }
 
 #[derive(Default)]
@@ -44,7 +48,23 @@ impl Connection {
         Self {
             flow,
             out: Mutex::default(),
+            tls: OnceLock::new(),
         }
+    }
+
+    /// What TLS has negotiated.
+    pub(super) fn prove(&self, tls: Arc<Tls>) {
+        let _ = self.tls.set(tls);
+    }
+
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.get().cloned()
+    }
+
+    /// Whether it takes octets.
+    pub(super) fn is_open(&self) -> bool {
+        let out = self.lock();
+        !out.gone && !out.closing
     }
 
     pub(super) fn send(&self, octets: Bytes, bounds: &Bounds) -> Result<(), SendError> {
@@ -77,6 +97,38 @@ impl Connection {
         let mut out = self.lock();
         out.closing = true;
         out.wake();
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.lock().held
+    }
+
+    /// Whether octets are queued.
+    pub(super) fn waits(&self) -> bool {
+        !self.lock().queue.is_empty()
+    }
+
+    /// The next message that is queued.
+    pub(super) fn next(&self) -> Option<Bytes> {
+        let mut out = self.lock();
+        let octets = out.queue.front()?.clone();
+        out.written(octets.len());
+        Some(octets)
+    }
+
+    /// Whether nothing more is to be done; if there is, `cx` is woken when it comes up.
+    pub(super) fn is_over(&self, cx: &Context<'_>) -> bool {
+        let mut out = self.lock();
+        if out.gone || (out.closing && out.queue.is_empty()) {
+            return true;
+        }
+        out.waker = Some(cx.waker().clone());
+        false
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) {
+        self.lock().gone = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Out> {
@@ -125,22 +177,47 @@ enum Turn {
     End,
 }
 
+/// Runs a connection that somebody opened.
+pub(super) async fn accept(sockets: Sockets, transport: Transport, conn: Conn) {
+    let connection = sockets.accepted(transport, conn.peer, conn.local);
+    if let Some(tls) = conn.tls {
+        connection.prove(tls);
+    }
+    converse(sockets, connection, conn.stream).await;
+}
+
 /// Opens a connection of ours and runs it.
-pub(super) async fn dial(sockets: Sockets, connection: Arc<Connection>) {
+pub(super) async fn dial(sockets: Sockets, connection: Arc<Connection>, domain: Option<Arc<str>>) {
     let (peer, span) = (connection.flow.peer, sockets.0.bounds.connect);
-    let opened = tokio::time::timeout(span, TcpStream::connect(peer)).await;
+    let opened = Box::pin(open(&sockets, peer, domain.as_deref(), span)).await;
     match opened {
-        Ok(Ok(stream)) => {
-            let _ = stream.set_nodelay(true);
-            converse(sockets, connection, stream).await;
+        Ok(conn) => {
+            if let Some(tls) = conn.tls {
+                connection.prove(tls);
+            }
+            converse(sockets, connection, conn.stream).await;
         }
-        other => {
-            let cause = other.map(|result| result.err().map(|error| error.to_string()));
-            tracing::debug!(%peer, ?cause, "SIP connection not established");
-            connection.lock().gone = true;
+        Err(cause) => {
+            tracing::info!(%peer, domain = domain.as_deref(), %cause, "SIP connection not established");
+            connection.end();
             sockets.leave(connection.flow);
         }
     }
+}
+
+async fn open(
+    sockets: &Sockets,
+    peer: SocketAddr,
+    domain: Option<&str>,
+    span: Duration,
+) -> io::Result<Conn> {
+    let Some(domain) = domain else {
+        return net::dial(peer, None, span).await;
+    };
+    let Some(verifier) = sockets.0.trust.of(domain) else {
+        return Err(io::Error::other("no authorities to check its certificate"));
+    };
+    net::dial(peer, Some((&verifier, domain)), span).await
 }
 
 /// Runs a connection to its end.
@@ -176,13 +253,13 @@ where
             }
         }
     }
-    connection.lock().closing = true;
+    connection.close();
     let _ = tokio::time::timeout(
         LAST_WORDS,
         poll_fn(|cx| finish(cx, &mut stream, &connection)),
     )
     .await;
-    connection.lock().gone = true;
+    connection.end();
     sockets.leave(connection.flow);
 }
 

@@ -1,6 +1,9 @@
 //! Real sockets on loopback.
 
 use super::*;
+use crate::config::Config;
+use crate::net::Caps;
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -24,6 +27,13 @@ fn bounds() -> Bounds {
         idle: Duration::from_secs(30),
         connect: Duration::from_secs(3),
         udp_buffer: 1 << 16,
+        http: HttpLimits {
+            head: 8192,
+            headers: 64,
+            body: 1024,
+            head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(10),
+        },
     }
 }
 
@@ -35,12 +45,15 @@ fn started() -> (
     Tasks,
 ) {
     let tasks = Tasks::new();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let sockets = Sockets::bind(&[any], bounds(), &tasks).unwrap();
-    let listeners = bind_tcp(&[any], &Caps::new(100, 100, false)).unwrap();
-    let (udp, tcp) = (sockets.udp_addresses()[0], listeners[0].local());
+    let text = "[sip]\nudp = \"127.0.0.1:0\"\ntcp = \"127.0.0.1:0\"";
+    let config = Config::from_text(text, None, BTreeMap::new()).unwrap();
+    let doors = Doors::of(&config, &Caps::new(100, 100, false)).unwrap();
+    let tcp = doors.addresses()[0].1;
+    let sip = &config.sip;
+    let sockets = Sockets::bind(&sip.udp, &doors, &sip.advertise, bounds(), &tasks).unwrap();
+    let udp = sockets.udp_addresses()[0];
     let (tell, told) = mpsc::channel();
-    sockets.start(listeners, Arc::new(Told(tell)));
+    sockets.start(doors, Routes::default(), Arc::new(Told(tell)));
     (sockets, udp, tcp, told, tasks)
 }
 
@@ -146,12 +159,9 @@ async fn a_receiver_that_does_not_read_is_closed_and_hurts_itself_only() {
 async fn connections_of_ours_carry_what_waited_for_them() {
     let (sockets, _, _, told, _tasks) = started();
     let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let flow = sockets.dial(peer.local_addr().unwrap());
-    assert_eq!(
-        sockets.dial(peer.local_addr().unwrap()),
-        flow,
-        "one connection per address"
-    );
+    let hop = Hop::tcp(peer.local_addr().unwrap());
+    let flow = sockets.dial(&hop);
+    assert_eq!(sockets.dial(&hop), flow, "one connection per address");
     sockets.send(&flow, Bytes::from_static(b"hello")).unwrap();
     let (mut stream, _) = peer.accept().await.unwrap();
     let mut hello = [0; 5];

@@ -59,7 +59,7 @@ pub fn frame_datagram(datagram: Bytes, limits: &Limits) -> Result<Datagram, Refu
 ///
 /// # Errors
 /// A [`Refusal`], with the head for an answer where there is one. It concerns this message only.
-pub fn frame_websocket(message: Bytes, limits: &Limits) -> Result<StreamEvent, Refusal> {
+pub fn frame_websocket(message: &Bytes, limits: &Limits) -> Result<StreamEvent, Refusal> {
     let filler = |octet: &&u8| matches!(**octet, b'\r' | b'\n' | 0);
     let lead = message.iter().take_while(filler).count();
     match frame_datagram(message.clone(), limits)? {

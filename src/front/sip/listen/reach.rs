@@ -43,22 +43,30 @@ impl Hop {
 
 /// How certificates are checked: for names with authorities of their own, and for all others.
 #[derive(Default)]
-pub(super) struct Trust(RwLock<(Option<Verifier>, HashMap<Box<str>, Verifier>)>);
+pub(super) struct Trust(RwLock<Verifiers>);
+
+#[derive(Default)]
+struct Verifiers {
+    common: Option<Verifier>,
+    named: HashMap<Box<str>, Verifier>,
+}
 
 impl Trust {
     pub(super) fn set(&self, name: Option<&str>, verifier: Verifier) {
         let mut trust = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match name {
-            None => trust.0 = Some(verifier),
+            None => trust.common = Some(verifier),
             Some(name) => {
-                trust.1.insert(name.to_ascii_lowercase().into(), verifier);
+                let name = name.to_ascii_lowercase().into();
+                trust.named.insert(name, verifier);
             }
         }
     }
 
     pub(super) fn of(&self, name: &str) -> Option<Verifier> {
         let trust = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        trust.1.get(name).or(trust.0.as_ref()).cloned()
+        let named = trust.named.get(name);
+        named.or(trust.common.as_ref()).cloned()
     }
 }
 

@@ -203,7 +203,7 @@ async fn converse(sockets: Sockets, connection: Arc<Connection>, mut socket: Soc
             Ok(Turn::Alive) => (heard, pinged) = (Instant::now(), false),
             Ok(Turn::Message(octets)) => {
                 (heard, pinged) = (Instant::now(), false);
-                if take(&sockets, &connection, octets) {
+                if take(&sockets, &connection, &octets) {
                     said = heard;
                 }
             }
@@ -227,7 +227,7 @@ async fn converse(sockets: Sockets, connection: Arc<Connection>, mut socket: Soc
 }
 
 /// Passes on what a WebSocket message holds; whether it was a SIP message.
-fn take(sockets: &Sockets, connection: &Connection, octets: Bytes) -> bool {
+fn take(sockets: &Sockets, connection: &Connection, octets: &Bytes) -> bool {
     match frame_websocket(octets, &sockets.0.bounds.message) {
         Ok(StreamEvent::Message(message)) => {
             sockets.0.tell(Inbound::Message(connection.flow, message));

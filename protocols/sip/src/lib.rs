@@ -35,6 +35,7 @@ pub mod flow;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod header;
+pub mod locate;
 #[cfg(feature = "rsip")]
 pub mod originate;
 pub mod raw;

@@ -21,6 +21,7 @@ pub use address::NameAddr;
 pub use contact::{Contact, Contacts};
 pub use date::Date;
 pub use event::{Event, SubState, SubscriptionState};
+pub(crate) use host::address as literal;
 pub use host::{Host, HostPort};
 pub use media::MediaType;
 pub use number::CSeq;

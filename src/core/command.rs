@@ -97,6 +97,15 @@ pub enum Command {
     },
     /// Read presence once. Reply: [`Reply::Watching`] with no id and a zero lease.
     Look,
+    /// What one watcher alone is to be shown, whatever else holds; `None` = what all are. This is
+    /// how a stand-in of somebody at another server shows each watcher what that server shows
+    /// *him*. This server only. Reply: [`Reply::Done`].
+    ShowTo {
+        /// The watcher.
+        watcher: Address,
+        /// The value.
+        presence: Option<Presence>,
+    },
     /// As the *sender*: assign conversation and id, run admission, pass on to the recipient.
     /// Reply: [`Reply::Sent`].
     Submit(Submit),

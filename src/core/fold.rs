@@ -140,6 +140,20 @@ fn shown(state: State) -> State {
     }
 }
 
+/// What a watcher is shown of one value alone.
+pub(super) fn as_shown(presence: &Presence, now: Time) -> View {
+    match shown(presence.state) {
+        // Nothing that would tell "invisible" from "not there".
+        State::Offline => View::offline(now),
+        state => View {
+            state,
+            token: presence.token.clone(),
+            note: presence.note.clone(),
+            since: now,
+        },
+    }
+}
+
 /// Whether two views look the same; when it came about does not count.
 pub(super) fn same(a: &View, b: &View) -> bool {
     a.state == b.state && a.token == b.token && a.note == b.note

@@ -14,7 +14,7 @@ use crate::core::port::{Account, KeptRecord, PersonRecords, Write};
 use crate::core::routing::{Route, Try};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
-use crate::core::watches::Watching;
+use crate::core::watches::{Belief, Watching};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,8 @@ impl User {
                 },
             );
             user.watches.push(Watching {
-                shown: user.view_for(sees, now),
+                shown: user.view_for(sees, &record.watcher, now),
+                belief: Belief::Restored,
                 sees,
                 reads,
                 record,

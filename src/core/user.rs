@@ -2,6 +2,7 @@
 //! the modules beside this one; here is only the struct, the dispatch and time.
 
 use crate::core::access::{AccessEntry, Right, Verdict, verdict};
+use crate::core::address::Address;
 use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing,
 };
@@ -20,7 +21,7 @@ use crate::core::time::Time;
 use crate::core::trace::{Checkpoint, Step};
 use crate::core::typing::Typist;
 use crate::core::watches::{Telling, Watching};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// One person's live state. Pure: what it does depends on its inputs alone (`decisions.md` 32).
@@ -42,6 +43,8 @@ pub struct User {
     pub(super) typists: Vec<Typist>,
     /// What the points add up to, as of the last [`User::settle`].
     pub(super) fold: View,
+    /// What single watchers are shown instead of the fold ([`Command::ShowTo`]).
+    pub(super) shown_to: BTreeMap<Address, View>,
     pub(super) telling: Telling,
     /// The fold may be out of date.
     pub(super) stale: bool,
@@ -67,6 +70,7 @@ impl User {
             seen: VecDeque::new(),
             typists: Vec::new(),
             fold: View::offline(Time(0)),
+            shown_to: BTreeMap::new(),
             telling: Telling::default(),
             stale: false,
             untold: false,
@@ -127,6 +131,7 @@ impl User {
         self.points.is_empty()
             && self.publications.is_empty()
             && self.watches.is_empty()
+            && self.shown_to.is_empty()
             && self.deliveries.is_empty()
             && self.talks.is_empty()
             && self.seen.is_empty()
@@ -215,6 +220,7 @@ impl User {
             Command::Unwatch { watch, notify } => self.unwatch(fx, caller, watch, notify),
             Command::SaveWatch { watch, handle } => self.save_watch(fx, caller, watch, handle),
             Command::Look => self.look(fx, caller),
+            Command::ShowTo { watcher, presence } => self.show_to(fx, caller, watcher, presence),
             Command::Properties(names) => self.read_properties(fx, caller, names),
             Command::SetProperties { changes } => self.set_properties(fx, caller, changes),
             Command::Access => {

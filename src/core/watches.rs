@@ -2,6 +2,7 @@
 //! (`decisions.md` 13, 16).
 
 use crate::core::access::{Right, Verdict};
+use crate::core::address::Address;
 use crate::core::command::{
     Caller, Change, Command, Ended, PropertyName, PropertyValue, Relay, Reply, Via, Watch,
     WatchInfo,
@@ -9,10 +10,10 @@ use crate::core::command::{
 use crate::core::effect::{Forward, Notice, ReplyTag, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
-use crate::core::fold::{fold, pair, same};
+use crate::core::fold::{as_shown, fold, pair, same};
 use crate::core::id::{Handle, PointId, WatchId};
 use crate::core::port::{WatchRecord, Write};
-use crate::core::presence::{State, View};
+use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
 use std::sync::Arc;
@@ -28,6 +29,19 @@ pub(super) struct Watching {
     pub(super) reads: bool,
     /// What the watcher believes.
     pub(super) shown: View,
+    /// How sure that is.
+    pub(super) belief: Belief,
+}
+
+/// How well we know what a watcher believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// He was told what is in [`Watching::shown`].
+    Sure,
+    /// We were down: what he alone was shown then ([`Command::ShowTo`]) is not stored.
+    Restored,
+    /// He is to be told even if nothing seems to differ.
+    Doubtful,
 }
 
 /// When watchers were and will be told.
@@ -83,7 +97,8 @@ impl User {
         let fresh = Watching {
             sees,
             reads: self.may_record(fx, &record, Right::Read),
-            shown: self.view_for(sees, now),
+            shown: self.view_for(sees, &record.watcher, now),
+            belief: Belief::Sure,
             record,
         };
         let view = fresh.shown.clone();
@@ -139,7 +154,8 @@ impl User {
         let at = self.watch_at(caller, id)?;
         let now = fx.now();
         let lease = lease.min(fx.rules().lease_max);
-        let view = self.view_for(self.watches[at].sees, now);
+        let watch = &self.watches[at];
+        let view = self.view_for(watch.sees, &watch.record.watcher, now);
         let watch = &mut self.watches[at];
         if let Some(handle) = handle {
             watch.record.handle = handle;
@@ -199,8 +215,40 @@ impl User {
         Ok(Reply::Watching {
             watch: None,
             lease: Duration::ZERO,
-            view: self.view_for(sees, fx.now()),
+            view: self.view_for(sees, &caller.address, fx.now()),
         })
+    }
+
+    /// Executes [`Command::ShowTo`].
+    pub(super) fn show_to(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        watcher: Address,
+        presence: Option<Presence>,
+    ) -> Result<Reply, Error> {
+        self.must_own(caller)?;
+        for watch in &mut self.watches {
+            if watch.record.watcher == watcher && watch.belief == Belief::Restored {
+                watch.belief = Belief::Doubtful;
+            }
+        }
+        let view = presence.map(|presence| as_shown(&presence, fx.now()));
+        match view {
+            None => drop(self.shown_to.remove(&watcher)),
+            Some(view) => {
+                let known = self.shown_to.get(&watcher);
+                if known.is_none() && self.shown_to.len() >= fx.rules().watches {
+                    return Err(Error::LimitReached(Limit::Watches));
+                }
+                if !known.is_some_and(|known| same(known, &view)) {
+                    self.shown_to.insert(watcher, view);
+                }
+            }
+        }
+        self.stale = true;
+        self.untold = true;
+        Ok(Reply::Done)
     }
 
     /// Executes [`Command::Relay`]: somebody this person watches has changed.
@@ -247,9 +295,10 @@ impl User {
     }
 
     /// What somebody is shown who starts looking now.
-    pub(super) fn view_for(&self, sees: bool, now: Time) -> View {
-        if sees && self.fold.state != State::Offline {
-            self.fold.clone()
+    pub(super) fn view_for(&self, sees: bool, watcher: &Address, now: Time) -> View {
+        let view = self.shown_to.get(watcher).unwrap_or(&self.fold);
+        if sees && view.state != State::Offline {
+            view.clone()
         } else {
             View::offline(now)
         }
@@ -319,17 +368,21 @@ impl User {
         let mut watches = std::mem::take(&mut self.watches);
         let mut told = false;
         for watch in &mut watches {
-            let there = watch.sees && fold.state != State::Offline;
+            let view = self.shown_to.get(&watch.record.watcher).unwrap_or(&fold);
+            let there = watch.sees && view.state != State::Offline;
             let unchanged = if there {
-                same(&watch.shown, &fold)
+                same(&watch.shown, view)
             } else {
                 watch.shown.state == State::Offline
             };
-            if unchanged {
+            if unchanged && watch.belief != Belief::Doubtful {
                 continue;
             }
+            if watch.belief == Belief::Doubtful {
+                watch.belief = Belief::Sure;
+            }
             watch.shown = if there {
-                fold.clone()
+                view.clone()
             } else {
                 View::offline(now)
             };

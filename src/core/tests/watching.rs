@@ -1,7 +1,8 @@
 //! Decision 13: who is told what, and when.
 
 use super::*;
-use crate::core::command::{Ended, Watch};
+use crate::core::access::Scheme;
+use crate::core::command::{Caller, Ended, Watch};
 
 #[test]
 fn decision_13_a_first_change_at_once_then_250_ms_merge_and_the_newest_wins() {
@@ -213,4 +214,69 @@ fn erasing_ends_everything_and_tells_everybody() {
         .collect();
     assert_eq!(kinds, ["point", "watch"]);
     assert!(world.user(0).is_idle() && world.stored(0).points.is_empty());
+}
+
+fn show(world: &mut World, to: usize, state: Option<State>) {
+    let command = Command::ShowTo {
+        watcher: address(to),
+        presence: state.map(Presence::of),
+    };
+    let server = Caller {
+        scheme: Scheme::Internal,
+        ..caller(0, LETTERS)
+    };
+    world.ask(0, &server, command).expect("shown");
+    world.pass(Duration::from_millis(250));
+}
+
+fn looks(world: &mut World, who: usize) -> State {
+    match world.ask(0, &caller(who, LETTERS), Command::Look) {
+        Ok(Reply::Watching { view, .. }) => view.state,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_watcher_is_shown_what_is_meant_for_him_alone() {
+    let mut world = World::new(3);
+    watching(&mut world, 0, 1);
+    watching(&mut world, 0, 2);
+    show(&mut world, 1, Some(State::Busy));
+    assert_eq!(
+        told(&mut world),
+        [State::Busy],
+        "the other one hears nothing"
+    );
+    assert_eq!(
+        [looks(&mut world, 1), looks(&mut world, 2)],
+        [State::Busy, State::Offline]
+    );
+    show(&mut world, 1, Some(State::Busy));
+    show(&mut world, 2, Some(State::Offline));
+    assert_eq!(told(&mut world), []);
+    show(&mut world, 2, Some(State::Invisible));
+    assert_eq!(told(&mut world), []);
+    show(&mut world, 1, None);
+    assert_eq!(told(&mut world), [State::Offline]);
+    // Nobody but this server says what others see.
+    let forged = Command::ShowTo {
+        watcher: address(2),
+        presence: Some(Presence::of(State::Online)),
+    };
+    assert!(world.ask(0, &caller(1, LETTERS), forged).is_err());
+}
+
+#[test]
+fn after_a_restart_the_first_word_is_passed_on_whatever_it_is() {
+    let mut world = World::new(2);
+    watching(&mut world, 0, 1);
+    show(&mut world, 1, Some(State::Busy));
+    assert_eq!(told(&mut world), [State::Busy]);
+    world.restart();
+    // The last change is long ago.
+    told(&mut world);
+    show(&mut world, 1, Some(State::Offline));
+    assert_eq!(told(&mut world), [State::Offline], "he believed busy");
+    show(&mut world, 1, Some(State::Offline));
+    assert_eq!(told(&mut world), []);
 }

@@ -95,6 +95,9 @@ pub(super) enum Command {
     /// Who makes the server connect where (RVP callbacks), with state (asks the running server)
     #[command(after_help = "Examples:\n  tristack callbacks\n  tristack callbacks --json")]
     Callbacks,
+    /// Servers of other domains: where, believed how, in what state (asks the running server)
+    #[command(after_help = "Examples:\n  tristack peers\n  tristack peers --json")]
+    Peers,
     /// Why somebody can't sign in: the last refusals with their true causes (asks the running server)
     ///
     /// Clients show one text for everything; this shows what it was: unknown alias, wrong host in

@@ -2,9 +2,9 @@
 
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{CallbackLine, Callbacks};
-use crate::front::rvp::{Line, RvpFront};
-use crate::front::sip::SipFront;
+use crate::control::{CallbackLine, Callbacks, PeerRow, Peers};
+use crate::front::rvp::{Line, PeerLine, RvpFront};
+use crate::front::sip::{NeighbourLine, SipFront};
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::{Caps, OpenError, Tasks};
@@ -88,9 +88,50 @@ impl Fronts {
         Arc::new(move |person| book.lines(person).into_iter().map(line).collect())
     }
 
+    /// Servers of other domains.
+    pub(super) fn peers(&self) -> Peers {
+        let (rvp, sip) = (self.rvp.peers(), self.sip.neighbours());
+        Arc::new(move || {
+            let mut rows: Vec<PeerRow> = rvp().into_iter().map(rvp_row).collect();
+            rows.extend(sip().into_iter().map(sip_row));
+            rows
+        })
+    }
+
     /// Serves from now on: after [`Hub::open`].
     pub(super) fn serve(mut self, tasks: &Tasks) {
         self.rvp.serve(tasks);
         self.sip.serve();
+    }
+}
+
+fn rvp_row(line: PeerLine) -> PeerRow {
+    PeerRow {
+        stack: "rvp".to_owned(),
+        name: line.name,
+        route: line.route,
+        trust: line.trust.to_owned(),
+        state: line.state.to_owned(),
+        failures: line.failures,
+        sent: line.sent,
+        failed: line.failed,
+        last: line.last,
+        ago: None,
+    }
+}
+
+fn sip_row(line: NeighbourLine) -> PeerRow {
+    let (last, ago) = line.last.unzip();
+    PeerRow {
+        stack: "sip".to_owned(),
+        name: line.name,
+        route: Some(line.route).filter(|route| !route.is_empty()),
+        trust: line.trust.to_owned(),
+        state: line.state.to_owned(),
+        failures: line.failures,
+        sent: line.sent,
+        failed: line.failed,
+        last,
+        ago,
     }
 }

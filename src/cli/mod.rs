@@ -115,6 +115,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
         }
         Command::Who { address } => block_on(view::who(config()?, address.clone(), out)),
         Command::Callbacks => block_on(view::callbacks(config()?, out)),
+        Command::Peers => block_on(view::peers(config()?, out)),
         Command::Explain { address } => block_on(view::explain(config()?, address.clone(), out)),
         Command::Trace { message, user } => {
             block_on(view::trace(config()?, message.clone(), user.clone(), out))

@@ -81,7 +81,7 @@ impl Server {
         let fronts = Fronts::start(&parts)?;
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
-        let callbacks = fronts.callbacks();
+        let (callbacks, peers) = (fronts.callbacks(), fronts.peers());
         fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
@@ -103,6 +103,7 @@ impl Server {
             accounts: accounts.clone(),
             gate,
             callbacks,
+            peers,
         };
         control::serve(&config.control_socket(), services, &tasks)
             .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;

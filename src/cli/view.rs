@@ -5,7 +5,7 @@ use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{CallbackRow, Done, PersonRow, RefusalRow, Request, TraceRow};
+use crate::control::{CallbackRow, Done, PeerRow, PersonRow, RefusalRow, Request, TraceRow};
 use std::fmt::Write as _;
 
 pub(super) async fn who(
@@ -111,6 +111,43 @@ fn callbacks_text(rows: &[CallbackRow]) -> String {
             row.state.clone(),
             row.failures.to_string(),
             row.last.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table.print()
+}
+
+pub(super) async fn peers(config: Config, out: &Out) -> Result<Exit, Failure> {
+    let done = connect(&config).await?.ask(&Request::Peers).await?;
+    let Done::Peers(rows) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&rows, || peers_text(&rows));
+    Ok(Exit::Done)
+}
+
+fn peers_text(rows: &[PeerRow]) -> String {
+    if rows.is_empty() {
+        return "No other domain's server is configured or was asked.\n".into();
+    }
+    let mut table = Table::new(&[
+        "STACK", "PEER", "WHERE", "TRUST", "STATE", "SENT", "FAILED", "IN A ROW", "LAST",
+    ]);
+    for row in rows {
+        let last = match (&row.last, row.ago) {
+            (Some(what), Some(ago)) => format!("{what} ({ago} s ago)"),
+            (Some(what), None) => what.clone(),
+            (None, _) => "-".into(),
+        };
+        table.row([
+            row.stack.clone(),
+            row.name.clone(),
+            row.route.clone().unwrap_or_else(|| "looked up".into()),
+            row.trust.clone(),
+            row.state.clone(),
+            row.sent.to_string(),
+            row.failed.to_string(),
+            row.failures.to_string(),
+            last,
         ]);
     }
     table.print()

@@ -8,6 +8,7 @@ mod auth;
 mod domain;
 mod limits;
 mod log;
+mod neighbours;
 mod peers;
 mod portal;
 mod reader;
@@ -25,6 +26,7 @@ pub use auth::{Auth, Keep, Ntlm};
 pub use domain::{Archive, Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};
+pub use neighbours::{Neighbour, Neighbours, Trust};
 pub use peers::{Homed, Peer, Peers, Role};
 pub use portal::Portal;
 pub use reader::{Fault, Origin, Setting};
@@ -205,10 +207,13 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
     let mut rvp = section(source, root, "rvp", |r| {
         Rvp::read(r, &first, &server.domains)
     });
-    rvp.peers.known = read_peers(source, root);
+    rvp.peers.known = read_peers(source, root, "rvp", Peer::read);
+    let mut sip = section(source, root, "sip", Sip::read);
+    sip.peers.known = read_peers(source, root, "sip", Neighbour::read);
+    one_way_each(source, &rvp.peers, &sip.peers, &server.domains);
     Config {
         rvp,
-        sip: section(source, root, "sip", Sip::read),
+        sip,
         tls: section(source, root, "tls", Tls::read),
         admin: section(source, root, "admin", Admin::read),
         portal: section(source, root, "portal", Portal::read),
@@ -287,25 +292,51 @@ fn read_domains<'a>(
     found
 }
 
-/// `[rvp.peers."NAME"]`.
-fn read_peers<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Vec<Peer> {
-    let rvp = root.get("rvp").and_then(|v| v.get_ref().as_table());
-    let tables = rvp.and_then(|rvp| rvp.get("peers"));
+/// `[rvp.peers."NAME"]`, `[sip.peers."NAME"]`.
+fn read_peers<'a, T>(
+    source: &mut Source<'a>,
+    root: &DeTable<'a>,
+    stack: &str,
+    read: impl Fn(&mut Reader<'_, '_>, &str) -> T,
+) -> Vec<T> {
+    let tables = root.get(stack).and_then(|v| v.get_ref().as_table());
+    let tables = tables.and_then(|table| table.get("peers"));
     let tables = tables.and_then(|v| v.get_ref().as_table());
     let mut found = Vec::new();
     for (key, value) in tables.into_iter().flatten() {
         let name: &str = key.get_ref();
-        let section = format!("rvp.peers.{}", value::quoted(name));
+        let section = format!("{stack}.peers.{}", value::quoted(name));
         let DeValue::Table(table) = value.get_ref() else {
             let place = source.place(key.span().start);
             source.fault(place, format!("[{section}] must be a section"));
             continue;
         };
-        let prefix = named_prefix("RVP_PEERS", name);
-        let read = |r: &mut Reader<'_, '_>| Peer::read(r, name);
+        let prefix = named_prefix(&format!("{}_PEERS", stack.to_ascii_uppercase()), name);
+        let read = |r: &mut Reader<'_, '_>| read(r, name);
         found.push(with_reader(source, section, prefix, Some(table), read));
     }
     found
+}
+
+/// One way leads to a foreign domain, and a neighbour does not speak for ours.
+fn one_way_each(source: &mut Source<'_>, rvp: &Peers, sip: &Neighbours, ours: &[String]) {
+    for peer in &sip.known {
+        for domain in &peer.domains {
+            let place = || format!("[sip.peers.{}] domains", value::quoted(&peer.name));
+            if ours.contains(domain) {
+                let what = format!("{domain} is ours: a neighbour speaks for its own people");
+                source.fault(place(), what);
+            }
+            let count = |peer: &&Neighbour| peer.domains.contains(domain);
+            if sip.known.iter().filter(count).count() > 1 {
+                source.fault(place(), format!("{domain} is a domain of two [sip.peers]"));
+            }
+            if rvp.known.iter().any(|other| other.domains.contains(domain)) {
+                let what = format!("{domain} is reached by [rvp.peers]: one way must be chosen");
+                source.fault(place(), what);
+            }
+        }
+    }
 }
 
 fn read_domain<'a>(source: &mut Source<'a>, name: &str, table: Option<&DeTable<'a>>) -> Domain {

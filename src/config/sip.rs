@@ -1,5 +1,6 @@
 //! `[sip]`
 
+use super::neighbours::Neighbours;
 use super::reader::Reader;
 use super::value::{Names, Network, Octets, words};
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +54,8 @@ pub struct Sip {
     pub ws_origins: Vec<String>,
     /// Largest message ever sent over UDP (`decisions.md` 24).
     pub udp_max: usize,
+    /// Neighbouring domains.
+    pub peers: Neighbours,
 }
 
 impl Sip {
@@ -70,6 +73,7 @@ impl Sip {
             client_certificates: r.get("client_certificates", ClientCertificate::Off),
             ws_origins: r.get("ws_origins", vec!["*".to_owned()]),
             udp_max: r.get("udp_max", Octets(16 * 1024)).0,
+            peers: Neighbours::read(r),
         };
         if sip.digest.is_empty() {
             r.refuse("digest", "at least one algorithm is needed");

@@ -235,3 +235,87 @@ fn certificate_and_key_go_together() {
     let found = faults("[tls]\nkey = \"k.pem\"\n");
     assert!(found[0].contains("`certificate` as well"), "{found:?}");
 }
+
+#[test]
+fn neighbours_are_read_with_what_follows_from_their_names() {
+    let config = parse(
+        r#"
+        [server]
+        domains = ["a.example"]
+        [sip]
+        outbound_domains = ["C.example", "*"]
+        [sip.peers."B.example"]
+        route = ["sip:192.0.2.1:5070;transport=tcp", "sips:[2001:db8::1]"]
+        trust = "address"
+        [sip.peers."hoster"]
+        domains = ["x.example", "y.example"]
+        trust = "tls"
+        user = "gate"
+        password_file = "gate.password"
+        "#,
+    )
+    .expect("sound");
+    let peers = &config.sip.peers;
+    assert_eq!(peers.outbound, ["c.example", "*"]);
+    let [b, hoster] = peers.known.as_slice() else {
+        panic!("{:?}", peers.known);
+    };
+    assert_eq!(b.domains, ["b.example"]);
+    let networks: Vec<String> = b.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["192.0.2.1/32", "2001:db8::1/128"]);
+    assert_eq!(b.trust, Trust::Address);
+    assert_eq!(hoster.tls_names, ["x.example", "y.example"]);
+    assert_eq!(
+        hoster.password_file.as_deref(),
+        Some(Path::new("gate.password"))
+    );
+    let shown = |key: &str| config.settings.iter().any(|setting| setting.key == key);
+    for key in [
+        "route",
+        "trust",
+        "addresses",
+        "tls_names",
+        "user",
+        "peer_check",
+    ] {
+        assert!(shown(key), "{key}");
+    }
+}
+
+#[test]
+fn neighbours_that_would_be_dangerous_or_unclear_are_refused() {
+    let refused = |section: &str, what: &str| {
+        let text = format!("[server]\ndomains = [\"a.example\"]\n{section}");
+        let faults = faults(&text);
+        assert!(
+            faults.iter().any(|fault| fault.contains(what)),
+            "{section}: {faults:?}"
+        );
+    };
+    refused(
+        "[sip.peers.\"b.example\"]\ntrust = \"address\"",
+        "needs addresses",
+    );
+    refused(
+        "[sip.peers.\"b.example\"]\naddresses = [\"0.0.0.0/0\"]",
+        "anybody be anybody",
+    );
+    refused(
+        "[sip.peers.\"b.example\"]\nroute = \"b.example:5060\"",
+        "write a place as sip:",
+    );
+    refused("[sip.peers.\"b.example\"]\nuser = \"x\"", "go together");
+    refused("[sip.peers.\"a.example\"]", "is ours");
+    refused(
+        "[sip.peers.\"b.example\"]\n[rvp.peers.\"b.example\"]",
+        "one way must be chosen",
+    );
+    refused(
+        "[sip.peers.\"one\"]\ndomains = [\"b.example\"]\n[sip.peers.\"two\"]\ndomains = [\"b.example\"]",
+        "two [sip.peers]",
+    );
+    refused(
+        "[sip.peers.\"b.example\"]\ntrsut = \"tls\"",
+        "did you mean `trust`",
+    );
+}

@@ -33,6 +33,9 @@ pub struct CallbackLine {
 /// Says which listeners a person makes us connect to.
 pub type Callbacks = Arc<dyn Fn(crate::core::id::PersonId) -> Vec<CallbackLine> + Send + Sync>;
 
+/// Says how other domains' servers are doing.
+pub type Peers = Arc<dyn Fn() -> Vec<super::wire::PeerRow> + Send + Sync>;
+
 /// What the socket gives access to. Cloning shares.
 #[derive(Clone)]
 pub struct Services {
@@ -44,6 +47,8 @@ pub struct Services {
     pub gate: Arc<Gate>,
     /// Callbacks.
     pub callbacks: Callbacks,
+    /// Other domains' servers.
+    pub peers: Peers,
     /// One-time codes, if `[portal] listen` is set.
     pub portal: Option<Arc<Portal>>,
 }
@@ -136,6 +141,7 @@ async fn answer(services: &Services, request: Request) -> Answer {
         Request::Who { address } => report::who(&services.hub, address.as_deref())
             .await
             .map(Done::People),
+        Request::Peers => Ok(Done::Peers((services.peers)())),
         Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
             .await
             .map(Done::Callbacks),

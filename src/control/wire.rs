@@ -45,6 +45,8 @@ pub enum Request {
     },
     /// Who makes us connect where. Answer: [`Done::Callbacks`].
     Callbacks,
+    /// Other domains' servers and how they are doing. Answer: [`Done::Peers`].
+    Peers,
     /// Why somebody could not sign in. Answer: [`Done::Refusals`].
     Explain {
         /// Who.
@@ -158,6 +160,8 @@ pub enum Done {
     People(Vec<PersonRow>),
     /// Callbacks, by address.
     Callbacks(Vec<CallbackRow>),
+    /// Other servers, configured ones first.
+    Peers(Vec<PeerRow>),
     /// Refused sign-ins, newest first.
     Refusals(Vec<RefusalRow>),
     /// Traces, newest first.
@@ -311,6 +315,31 @@ pub struct CallbackRow {
     pub failures: u32,
     /// What the last one was.
     pub last: Option<String>,
+}
+
+/// One server of another domain.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PeerRow {
+    /// `rvp` or `sip`.
+    pub stack: String,
+    /// Its domain, or the name of its section.
+    pub name: String,
+    /// Where it is reached, as configured; `None` = looked up.
+    pub route: Option<String>,
+    /// How it is believed: `none`, `address`, `tls`.
+    pub trust: String,
+    /// `unused`, `up`, `failing` or `resting` (left alone for a while after failures).
+    pub state: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Requests made.
+    pub sent: u64,
+    /// Of these, without an answer.
+    pub failed: u64,
+    /// The last failure.
+    pub last: Option<String>,
+    /// How many seconds ago that was.
+    pub ago: Option<u64>,
 }
 
 /// One message.

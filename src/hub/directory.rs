@@ -4,7 +4,7 @@ use crate::core::address::Address;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, Secret};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Where an address leads.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub trait Elsewhere: Send + Sync + std::fmt::Debug {
 pub struct Directory {
     domains: Vec<String>,
     tables: RwLock<Tables>,
-    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
+    elsewhere: RwLock<Vec<Arc<dyn Elsewhere>>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Directory {
         let directory = Self {
             domains,
             tables: RwLock::default(),
-            elsewhere: OnceLock::new(),
+            elsewhere: RwLock::default(),
         };
         for account in accounts {
             directory.put(account);
@@ -105,27 +105,40 @@ impl Directory {
         tables.by_person.get(&person).cloned()
     }
 
-    /// Says who knows the way to other servers. Once, before the hub opens.
-    pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
-        if self.elsewhere.set(elsewhere).is_err() {
-            tracing::error!("ways to other servers were set twice");
-        }
+    /// Adds somebody who knows the way to other servers: before the hub opens. The first whom an
+    /// address concerns decides.
+    pub fn add_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
+        let mut all = self
+            .elsewhere
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(elsewhere);
+    }
+
+    fn elsewhere<T>(&self, ask: impl FnMut(&Arc<dyn Elsewhere>) -> Option<T>) -> Option<T> {
+        let all = self
+            .elsewhere
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter().find_map(ask)
     }
 
     /// Where the address leads for somebody who wants something of it: a stand-in counts as
     /// local. Only for targets, and only after the asker is authenticated.
     pub fn reach(&self, address: &Address, want: Want<'_>) -> Resolution {
         let found = self.resolve(address);
-        let Some(elsewhere) = self.elsewhere.get() else {
-            return found;
-        };
         let account = match &found {
             Resolution::Local(account) => Some(Arc::clone(account)),
             Resolution::UnknownUser | Resolution::Foreign => None,
         };
-        elsewhere
-            .reach(address, account, want)
+        self.elsewhere(|way| way.reach(address, account.clone(), want))
             .map_or(found, Resolution::Local)
+    }
+
+    /// Whether a way leads to that address at another server.
+    pub fn leads_to(&self, address: &Address) -> bool {
+        self.elsewhere(|way| way.leads_to(address).then_some(()))
+            .is_some()
     }
 
     /// The stand-in of somebody at another server; made if there is none and room for one.
@@ -175,7 +188,7 @@ impl Directory {
         let found = addresses
             .iter()
             .find(|address| guest_id(address) == person)
-            .filter(|address| self.elsewhere.get().is_some_and(|e| e.leads_to(address)));
+            .filter(|address| self.leads_to(address));
         if let Some(address) = found
             && self.account(person).is_none()
         {
@@ -282,7 +295,7 @@ mod tests {
         let carol = Address::parse("carol@b.example").expect("address");
         let want = Want::Send;
         assert!(matches!(directory.reach(&carol, want), Resolution::Foreign));
-        directory.set_elsewhere(Arc::new(Anywhere(Arc::clone(&directory))));
+        directory.add_elsewhere(Arc::new(Anywhere(Arc::clone(&directory))));
         let Resolution::Local(guest) = directory.reach(&carol, want) else {
             panic!("not reached");
         };

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// An accepted connection, after the optional layers (PROXY, TLS) have spoken.
@@ -112,10 +112,18 @@ impl Stream {
 
     /// A connection of ours, speaking TLS if there is somebody to verify; it counts under no cap.
     pub(super) async fn open(
+        from: Option<IpAddr>,
         peer: SocketAddr,
         verify: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     ) -> io::Result<(Self, Option<Tls>)> {
-        let plain = TcpStream::connect(peer).await?;
+        let socket = match peer {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(from) = from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        let plain = socket.connect(peer).await?;
         // Without it small requests wait for the peer's delayed ACK.
         let _ = plain.set_nodelay(true);
         let Some((config, name)) = verify else {

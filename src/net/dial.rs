@@ -4,17 +4,17 @@ use super::conn::{Conn, Stream};
 use super::trust::Verifier;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Opens a connection within that time. `verify`: speak TLS, and only with whom a certificate of
+/// Opens a connection within that time, from that address of ours if one is given. `verify`: speak TLS, and only with whom a certificate of
 /// that name proves (RFC 5922 7.3); without it plain TCP.
 ///
 /// # Errors
 /// Nobody there, not in time, or not the one that was meant.
 pub async fn dial(
-    peer: SocketAddr,
+    (from, peer): (Option<IpAddr>, SocketAddr),
     verify: Option<(&Verifier, &str)>,
     within: Duration,
 ) -> io::Result<Conn> {
@@ -23,7 +23,7 @@ pub async fn dial(
         None => None,
     };
     // Boxed: freed when done, not kept for the life of the connection.
-    let opened = Box::pin(Stream::open(peer, verify));
+    let opened = Box::pin(Stream::open(from, peer, verify));
     let (stream, tls) = tokio::time::timeout(within, opened)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -4,6 +4,7 @@
 //! Every TCP front gets its connections from [`Listener::serve`] as a [`Conn`]; all policy uses
 //! [`Conn::peer`] (`decisions.md` 29).
 
+mod breaker;
 mod conn;
 mod der;
 mod dial;
@@ -12,17 +13,20 @@ pub mod http;
 mod identity;
 mod layers;
 mod listener;
+mod names;
 mod proxy;
 mod tasks;
 mod tls;
 mod trust;
 mod udp;
 
+pub use breaker::Breaker;
 pub use conn::{Conn, Stream, Tls};
 pub use dial::dial;
 pub use identity::Identities;
 pub use layers::Layers;
 pub use listener::{Caps, Listener};
+pub use names::{Found, NameServers, NoAnswer, Pointer, Service};
 pub use tasks::Tasks;
 pub use tls::{CertificateError, Certificates, PemFiles};
 pub use trust::{Authorities, AuthoritiesError, Verifier};

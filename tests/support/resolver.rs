@@ -1,18 +1,17 @@
-//! A name server for tests: a few A and SRV records, everything else does not exist.
+//! A name server for tests: a few A, AAAA, SRV and NAPTR records, everything else does not exist.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 const A: u16 = 1;
+const AAAA: u16 = 28;
 const SRV: u16 = 33;
+const NAPTR: u16 = 35;
 
-#[derive(Default)]
-struct Records {
-    addresses: HashMap<String, Ipv4Addr>,
-    services: HashMap<String, (u16, String)>,
-}
+/// The data of all records, by name and type.
+type Records = HashMap<String, Vec<(u16, Vec<u8>)>>;
 
 /// Answers until the process ends.
 pub struct Resolver {
@@ -43,17 +42,51 @@ impl Resolver {
         Self { at, records, asked }
     }
 
+    fn put(&self, name: &str, kind: u16, data: Vec<u8>, instead: bool) {
+        let mut records = self.records.lock().expect("records");
+        let all = records.entry(name.to_owned()).or_default();
+        if instead {
+            all.retain(|(known, _)| *known != kind);
+        }
+        all.push((kind, data));
+    }
+
     /// A host has that address.
     pub fn host(&self, name: &str, ip: Ipv4Addr) {
-        let mut records = self.records.lock().expect("records");
-        records.addresses.insert(name.to_owned(), ip);
+        self.put(name, A, ip.octets().to_vec(), true);
+    }
+
+    /// A host has that IPv6 address.
+    pub fn host6(&self, name: &str, ip: Ipv6Addr) {
+        self.put(name, AAAA, ip.octets().to_vec(), true);
     }
 
     /// `_rvp._tcp.DOMAIN` is that host and port.
     pub fn service(&self, domain: &str, host: &str, port: u16) {
-        let mut records = self.records.lock().expect("records");
-        let name = format!("_rvp._tcp.{domain}");
-        records.services.insert(name, (port, host.to_owned()));
+        let data = srv(0, 1, host, port);
+        self.put(&format!("_rvp._tcp.{domain}"), SRV, data, true);
+    }
+
+    /// One more SRV record of a name, `_sip._udp.DOMAIN`.
+    pub fn sip_service(&self, name: &str, priority: u16, weight: u16, host: &str, port: u16) {
+        self.put(name, SRV, srv(priority, weight, host, port), false);
+    }
+
+    /// One more NAPTR record of a domain, leading to SRV records.
+    pub fn pointer(&self, domain: &str, order: u16, service: &str, to: &str) {
+        let mut data = order.to_be_bytes().to_vec();
+        data.extend(1u16.to_be_bytes());
+        for text in ["s", service, ""] {
+            data.push(u8::try_from(text.len()).expect("a short text"));
+            data.extend(text.as_bytes());
+        }
+        data.extend(written(to));
+        self.put(domain, NAPTR, data, false);
+    }
+
+    /// All records of a name are gone.
+    pub fn forget(&self, name: &str) {
+        self.records.lock().expect("records").remove(name);
     }
 
     /// Questions so far.
@@ -62,41 +95,42 @@ impl Resolver {
     }
 }
 
+fn srv(priority: u16, weight: u16, host: &str, port: u16) -> Vec<u8> {
+    let mut data = Vec::new();
+    for number in [priority, weight, port] {
+        data.extend(number.to_be_bytes());
+    }
+    data.extend(written(host));
+    data
+}
+
+fn written(name: &str) -> Vec<u8> {
+    let mut data = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        data.push(u8::try_from(label.len()).expect("a short label"));
+        data.extend(label.as_bytes());
+    }
+    data.push(0);
+    data
+}
+
 fn answer(query: &[u8], records: &Records) -> Option<Vec<u8>> {
     let (name, end) = read_name(query, 12)?;
     let kind = u16::from_be_bytes(query.get(end..end + 2)?.try_into().ok()?);
     let question = query.get(12..end + 4)?;
-    let found = match kind {
-        A => records.addresses.get(&name).map(|ip| ip.octets().to_vec()),
-        SRV => records.services.get(&name).map(|(port, host)| {
-            let mut data = vec![0, 1, 0, 1];
-            data.extend(port.to_be_bytes());
-            for label in host.split('.') {
-                data.push(u8::try_from(label.len()).expect("a short label"));
-                data.extend(label.as_bytes());
-            }
-            data.push(0);
-            data
-        }),
-        _ => None,
-    };
-    let exists = records.addresses.contains_key(&name) || records.services.contains_key(&name);
-    let code: u8 = if exists { 0 } else { 3 };
+    let all = records.get(&name);
+    let found: Vec<&Vec<u8>> = all
+        .into_iter()
+        .flatten()
+        .filter(|(known, _)| *known == kind)
+        .map(|(_, data)| data)
+        .collect();
+    let code: u8 = if all.is_some() { 0 } else { 3 };
+    let count = u8::try_from(found.len()).ok()?;
     let mut out = query.get(..2)?.to_vec();
-    out.extend([
-        0x85,
-        0x80 | code,
-        0,
-        1,
-        0,
-        u8::from(found.is_some()),
-        0,
-        0,
-        0,
-        0,
-    ]);
+    out.extend([0x85, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
     out.extend(question);
-    if let Some(data) = found {
+    for data in found {
         out.extend([0xc0, 12]);
         out.extend(kind.to_be_bytes());
         out.extend([0, 1, 0, 0, 0, 5]);

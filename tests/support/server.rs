@@ -29,6 +29,25 @@ pub struct Server {
     pub rvps: Option<SocketAddr>,
     /// Further lines of `[rvp]`.
     rvp_lines: String,
+    /// Further lines of `[sip]`.
+    sip_lines: String,
+    domain: String,
+}
+
+/// A server that is not for `example.com` on 127.0.0.1.
+pub struct Plan<'a> {
+    /// Its domain.
+    pub domain: &'a str,
+    /// Where it listens, on free ports.
+    pub ip: std::net::IpAddr,
+    /// Its users (password = name).
+    pub users: &'a [&'a str],
+    /// Further lines of `[rvp]`, `[sip]`, and further sections.
+    pub rvp: &'a str,
+    /// See there.
+    pub sip: &'a str,
+    /// See there.
+    pub rest: &'a str,
 }
 
 impl Server {
@@ -44,11 +63,23 @@ impl Server {
 
     /// The same with further lines of `[rvp]`, too.
     pub fn start_rvp(users: &[&str], rvp_lines: &str, configuration: &str) -> Self {
+        Self::planned(&Plan {
+            domain: "example.com",
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            users,
+            rvp: rvp_lines,
+            sip: "",
+            rest: configuration,
+        })
+    }
+
+    /// A server of any domain, on any address of this machine.
+    pub fn planned(plan: &Plan<'_>) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tristack-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let any = "127.0.0.1:0".parse().expect("an address");
+        let any = SocketAddr::new(plan.ip, 0);
         let mut server = Self {
             child: None,
             folder,
@@ -57,13 +88,15 @@ impl Server {
             sip_tcp: any,
             admin: any,
             rvps: None,
-            rvp_lines: rvp_lines.to_owned(),
+            rvp_lines: plan.rvp.to_owned(),
+            sip_lines: plan.sip.to_owned(),
+            domain: plan.domain.to_owned(),
         };
-        server.configure(configuration);
-        server.import(users);
+        server.configure(plan.rest);
+        server.import(plan.users);
         server.launch();
         // From now on the same ports, so that clients find it again after a restart.
-        server.configure(configuration);
+        server.configure(plan.rest);
         server
     }
 
@@ -174,11 +207,17 @@ impl Server {
         let mut text = String::new();
         let _ = write!(
             text,
-            "[server]\ndata_dir = \"data\"\ndomains = [\"example.com\"]\n\
-             [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.example.com\", \"localhost\", \"127.0.0.1\"]\n{}\n\
-             [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n[admin]\nlisten = \"{}\"\n\
+            "[server]\ndata_dir = \"data\"\ndomains = [\"{domain}\"]\n\
+             [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.{domain}\", \"localhost\", \"127.0.0.1\"]\n{}\n\
+             [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n{}\n[admin]\nlisten = \"{}\"\n\
              [log]\nlevel = \"debug\"\n{more}",
-            self.rvp, self.rvp_lines, self.sip_udp, self.sip_tcp, self.admin
+            self.rvp,
+            self.rvp_lines,
+            self.sip_udp,
+            self.sip_tcp,
+            self.sip_lines,
+            self.admin,
+            domain = self.domain
         );
         std::fs::write(self.folder.join("tristack.toml"), text).expect("a configuration");
     }
@@ -186,7 +225,7 @@ impl Server {
     fn import(&self, users: &[&str]) {
         let mut csv = String::from("address,password,display_name\n");
         for user in users {
-            let _ = writeln!(csv, "{user}@example.com,{user},{user}");
+            let _ = writeln!(csv, "{user}@{},{user},{user}", self.domain);
         }
         let file = self.folder.join("users.csv");
         std::fs::write(&file, csv).expect("a file of users");

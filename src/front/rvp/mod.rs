@@ -27,6 +27,7 @@ pub use head::BadHead;
 pub use inspect::HeadLimits;
 pub use listen::ServeLimits;
 pub use names::Names;
+pub use peer::PeerLine;
 pub use status::status_of;
 
 use super::RVP;
@@ -169,6 +170,12 @@ impl RvpFront {
             limits: serve_limits(&config.limits),
             callbacks,
         })
+    }
+
+    /// Other servers and how they are doing.
+    pub fn peers(&self) -> Arc<dyn Fn() -> Vec<PeerLine> + Send + Sync> {
+        let peers = Arc::clone(&self.front.peers);
+        Arc::new(move || peers.lines())
     }
 
     /// Accepts connections until the process stops: after [`Hub::open`].

@@ -12,7 +12,7 @@ use rvp::document::{
     Ace, AcePrincipal, Credentials, Property, PropertyName as WireName, Right as WireRight,
     Rights as WireRights, Schemes, State as WireState, StateValue,
 };
-use rvp::{Principal, namespace};
+use rvp::{Host, NodeUrl, Principal, namespace};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -198,7 +198,8 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         AcePrincipal::All => Subject::Everybody,
         AcePrincipal::One(text) => {
             let principal = Principal::parse(text).ok()?;
-            match names.claimed(&principal, Some(local)) {
+            let known = names.claimed(&principal, Some(local));
+            match known.or_else(|| stranger(principal.node()?)) {
                 Some(address) => Subject::Address(address),
                 None => Subject::Server(text.trim().to_lowercase().into()),
             }
@@ -222,6 +223,15 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         grant: rights(ace.grant),
         deny: rights(ace.deny),
     })
+}
+
+/// Somebody of another domain: by convention `im.DOMAIN` is its host.
+fn stranger(node: &NodeUrl) -> Option<Address> {
+    let Host::Name(name) = &node.authority.host else {
+        return None;
+    };
+    let domain = name.strip_prefix("im.")?;
+    Address::new(&node.alias()?.replace('%', "%25"), domain).ok()
 }
 
 /// An entry as a client reads it; `None` for those that RVP can't say.

@@ -4,6 +4,7 @@
 use super::front::Front;
 use super::handle::Binding;
 use super::listen::Hop;
+use super::neighbour;
 use super::shard::{Shard, Started};
 use super::status::outcome;
 use super::translate::render;
@@ -36,6 +37,9 @@ impl Shard {
         message: &Arc<Message>,
         redelivered: bool,
     ) {
+        if let Some(to) = neighbour::wire::read(&point.handle) {
+            return self.post(now, person, point, &to, message);
+        }
         let address = message.to.clone();
         let report = |front: &Front, outcome| {
             report(
@@ -138,7 +142,12 @@ impl Shard {
 }
 
 /// Writes a message that was born elsewhere. `None`: SIP has no form for it.
-fn originate(binding: &Binding, message: &Message, point: PointId, via: &str) -> Option<Bytes> {
+pub(super) fn originate(
+    binding: &Binding,
+    message: &Message,
+    point: PointId,
+    via: &str,
+) -> Option<Bytes> {
     let (kind, body) = render(&message.content)?;
     let uri =
         |address: &Address| format!("sip:{}@{}", escape_user(address.local()), address.domain());

@@ -3,6 +3,8 @@
 use super::handle::Way;
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
+use super::locate::Locator;
+use super::neighbour::{Neighbours, Order, Orders};
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -36,6 +38,8 @@ pub(super) struct Settings {
     pub(super) transactions: usize,
     /// Bounds of one message.
     pub(super) message: sip::Limits,
+    /// Whether TCP is in use at all.
+    pub(super) streams: bool,
 }
 
 /// A point that came over a connection.
@@ -54,6 +58,10 @@ pub(super) struct Front {
     pub(super) sockets: Sockets,
     pub(super) places: Places,
     pub(super) settings: Settings,
+    /// Other domains.
+    pub(super) neighbours: Arc<Neighbours>,
+    /// Finds servers.
+    pub(super) locator: Arc<Locator>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
     inboxes: Vec<Arc<Inbox>>,
@@ -75,6 +83,7 @@ impl Front {
         places: Places,
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
+        (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
     ) -> Self {
         Self {
             boot: hub.now().0,
@@ -83,6 +92,8 @@ impl Front {
             sockets,
             places,
             settings,
+            neighbours,
+            locator,
             inboxes,
             secret: RandomState::new(),
             contacts: RwLock::default(),
@@ -150,6 +161,11 @@ impl Front {
             .is_some_and(|wire| self.sockets.send(&wire, octets).is_ok())
     }
 
+    /// Whether we can open streams.
+    pub(super) fn streams(&self) -> bool {
+        self.settings.streams
+    }
+
     /// Our host and port as this peer can reach it, for Via, Contact and Record-Route: what
     /// `[sip] advertise` says, else the address of our end.
     pub(super) fn sent_by(&self, wire: &listen::Flow) -> String {
@@ -166,7 +182,6 @@ impl Front {
 
     /// What TLS negotiated on a flow, with the names that the other side has proved by a verified
     /// certificate (RFC 5922), if it showed one.
-    #[allow(dead_code)] // for neighbouring domains
     pub(super) fn proved(&self, flow: Flow) -> Option<Arc<Tls>> {
         self.sockets.proved(&self.wire(flow)?)
     }
@@ -323,6 +338,13 @@ impl Intake for Door {
         if let Some(front) = self.0.upgrade() {
             front.arrive(inbound);
         }
+    }
+}
+
+impl Orders for Front {
+    fn order(&self, order: Order) -> bool {
+        let inbox = self.keeper(order.person, &order.by);
+        inbox.is_some_and(|inbox| inbox.order(order))
     }
 }
 

@@ -2,6 +2,8 @@
 //! answers 503 to the network and `QueueFull` to the hub.
 
 use super::listen::Inbound;
+use super::locate::Located;
+use super::neighbour::{Order, Pair};
 use crate::core::event::Event;
 use crate::core::id::{PersonId, WatchId};
 use crate::hub::{Answer, ReplySink};
@@ -19,6 +21,12 @@ pub(super) struct Batch {
     pub(super) events: VecDeque<Event>,
     /// People who registered over a new connection.
     pub(super) back: Vec<PersonId>,
+    /// What was looked up for errands. As many as those, so bounded by them.
+    pub(super) located: Vec<(u64, Located)>,
+    /// Who at neighbours is to be watched.
+    pub(super) orders: VecDeque<Order>,
+    /// Whose watching may have ended.
+    pub(super) looks: Vec<Pair>,
     /// The newest event per watch, in the order the watches came up.
     pub(super) presence: Vec<Event>,
 }
@@ -95,6 +103,34 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Places for an errand.
+    pub(super) fn located(&self, errand: u64, located: Located) {
+        self.lock().batch.located.push((errand, located));
+        self.wake.notify_one();
+    }
+
+    /// Somebody here watches somebody at a neighbour; false if there is no room.
+    pub(super) fn order(&self, order: Order) -> bool {
+        let mut inner = self.lock();
+        if inner.batch.orders.len() >= self.capacity {
+            return false;
+        }
+        inner.batch.orders.push_back(order);
+        drop(inner);
+        self.wake.notify_one();
+        true
+    }
+
+    /// Somebody may watch no more. What finds no room is found by the next look at all.
+    pub(super) fn look(&self, pair: Pair) {
+        let mut inner = self.lock();
+        if inner.batch.looks.len() < self.capacity {
+            inner.batch.looks.push(pair);
+            drop(inner);
+            self.wake.notify_one();
+        }
+    }
+
     /// Takes all there is.
     pub(super) fn take(&self) -> Batch {
         let mut inner = self.lock();
@@ -118,6 +154,9 @@ impl Batch {
             && self.answers.is_empty()
             && self.back.is_empty()
             && self.events.is_empty()
+            && self.located.is_empty()
+            && self.orders.is_empty()
+            && self.looks.is_empty()
             && self.presence.is_empty()
     }
 }

@@ -1,11 +1,12 @@
 //! MESSAGE (RFC 3428) towards the core.
 
+use super::neighbour::wire::{Passed, passed};
 use super::place::Named;
 use super::request::Known;
 use super::shard::{Pending, Req, Shard};
 use super::status::{About, accepted};
 use super::translate::{content, shared};
-use crate::core::command::{Command, Reply, Submit};
+use crate::core::command::{Command, Reply, Route, Submit};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId};
 use crate::core::message::{Ack, Message, Original};
@@ -28,8 +29,18 @@ impl Shard {
             Err(error) => return self.fail(now, &req, &error, About::Person),
         };
         let caller = known.granted.caller;
-        let Some(person) = caller.person else {
+        let abroad = matches!(caller.route, Route::Peer(_));
+        let person = if abroad {
+            self.front.neighbours.sender(&caller.address)
+        } else {
+            caller.person
+        };
+        let Some(person) = person else {
             return self.fail(now, &req, &Error::UnknownUser, About::Person);
+        };
+        let hops = match passed(&req.message, &self.front.neighbours.id) {
+            Passed::Times(times) => times.saturating_add(1),
+            Passed::Circle => u8::MAX,
         };
         let message = &req.message;
         let media = message.content_type().unwrap_or(None);
@@ -55,8 +66,15 @@ impl Shard {
                 key: duplicate_key(message),
             },
             ack: Ack::Any,
-            hops: 1,
+            hops,
         };
+        if abroad {
+            // Its own server has submitted it: what is left is to deliver it.
+            let command = Command::Deliver(Arc::new(message));
+            let reply = self.wait(Pending::Message(Texting { req }));
+            let to = account.person;
+            return self.front.hub.send(to, caller, command, reply);
+        }
         let command = Command::Submit(Submit {
             message,
             conversation: None,

@@ -9,7 +9,9 @@ mod front;
 mod handle;
 mod inbox;
 mod listen;
+mod locate;
 mod message;
+mod neighbour;
 mod outbound;
 mod place;
 mod publish;
@@ -20,6 +22,7 @@ mod status;
 mod subscribe;
 mod translate;
 
+pub use neighbour::NeighbourLine;
 pub use status::status_of;
 
 use crate::config::Config;
@@ -32,11 +35,14 @@ use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
 use front::{Door, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
+use locate::Locator;
+use neighbour::{Neighbours, Orders};
 use place::Places;
 use sip::flow::Transport;
+use sip::locate::Abilities;
 use sip::subscription::Durations;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How SIP clients show what came by other stacks.
@@ -67,6 +73,7 @@ pub struct SipFront {
     doors: Doors,
     routes: Routes,
     front: Arc<Front>,
+    tasks: Tasks,
 }
 
 impl SipFront {
@@ -97,6 +104,8 @@ impl SipFront {
         };
         let listening = udp.iter().chain(streams.iter().map(|(_, at)| at));
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let neighbours = Neighbours::new(hub, config);
+        let locator = Locator::new(&nameservers(config), abilities(config, &udp));
         let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(config.limits.shard_queue)));
         let front = Arc::new(Front::new(
             hub.clone(),
@@ -105,7 +114,10 @@ impl SipFront {
             places(config, listening),
             inboxes.collect(),
             settings(config, shards),
+            (neighbours, Arc::new(locator)),
         ));
+        let orders: Weak<Front> = Arc::downgrade(&front);
+        front.neighbours.order_at(orders as Weak<dyn Orders>);
         let door = Arc::new(Door(Arc::downgrade(&front)));
         hub.attach(SIP, door, FIDELITY);
         for inbox in front.inboxes() {
@@ -121,6 +133,7 @@ impl SipFront {
             doors,
             routes: Routes::default(),
             front,
+            tasks: tasks.clone(),
         })
     }
 
@@ -130,8 +143,17 @@ impl SipFront {
         self.routes.add(path, service);
     }
 
+    /// Neighbours and how they are doing.
+    pub fn neighbours(&self) -> Arc<dyn Fn() -> Vec<NeighbourLine> + Send + Sync> {
+        let neighbours = Arc::clone(&self.front.neighbours);
+        Arc::new(move || neighbours.lines())
+    }
+
     /// Reads and accepts until the process stops: after [`Hub::open`]. Once.
     pub fn serve(&mut self) {
+        let tasks = &self.tasks;
+        tasks.spawn_until_stop(Arc::clone(&self.front.locator).run());
+        tasks.spawn_until_stop(Arc::clone(&self.front.neighbours).run());
         let doors = std::mem::take(&mut self.doors);
         let routes = std::mem::take(&mut self.routes);
         let door = Arc::new(Door(Arc::downgrade(&self.front)));
@@ -157,6 +179,28 @@ fn settings(config: &Config, shards: usize) -> Settings {
         bindings: limits.bindings,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
+        streams: !config.sip.tcp.is_empty(),
+    }
+}
+
+/// Name servers: those of `[sip]`, else those of `[rvp]`, else the system's.
+fn nameservers(config: &Config) -> Vec<SocketAddr> {
+    match config.sip.peers.nameservers.as_slice() {
+        [] => config.rvp.peers.nameservers.clone(),
+        own => own.to_vec(),
+    }
+}
+
+/// What we use towards other domains: what we listen on, so that they can answer the same way.
+fn abilities(config: &Config, udp: &[SocketAddr]) -> Abilities {
+    let streams = config.sip.tcp.iter().chain(&config.sip.tls);
+    let all: Vec<SocketAddr> = udp.iter().chain(streams).copied().collect();
+    Abilities {
+        udp: !udp.is_empty(),
+        tcp: !config.sip.tcp.is_empty(),
+        tls: !config.sip.tls.is_empty(),
+        v4: all.iter().any(SocketAddr::is_ipv4),
+        v6: all.iter().any(SocketAddr::is_ipv6),
     }
 }
 

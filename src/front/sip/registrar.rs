@@ -277,6 +277,9 @@ fn contact_line(point: &PointInfo, binding: &Binding, now: Millis) -> String {
 impl Front {
     /// A binding has ended.
     pub(super) fn forget_point(&self, person: PersonId, point: &PointInfo) {
+        if let Some(address) = super::neighbour::wire::read(&point.handle) {
+            return self.neighbours.ended(&address);
+        }
         if let Some(binding) = Binding::restore(&point.handle) {
             self.unbind(person, point.id, &binding.contact, &binding.way);
         }

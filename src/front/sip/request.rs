@@ -2,6 +2,8 @@
 //! challenge, bind From, then the method's own file authorises and finds its target.
 
 use super::front::Front;
+use super::neighbour::Vouch;
+use super::neighbour::wire::{Passed, passed};
 use super::place::Named;
 use super::shard::{Req, Shard};
 use super::status::{About, status};
@@ -20,15 +22,16 @@ use sip::{HeaderId, Method, RawMessage};
 use std::net::IpAddr;
 
 /// Methods that get further than 405.
-const METHODS: [Method; 5] = [
+const METHODS: [Method; 6] = [
     Method::Register,
     Method::Message,
     Method::Subscribe,
+    Method::Notify,
     Method::Publish,
     Method::Options,
 ];
 /// For Allow. ACK and CANCEL are understood.
-const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, OPTIONS, ACK, CANCEL";
+const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, OPTIONS, ACK, CANCEL";
 /// Event packages served.
 pub(super) const EVENTS: &str = "presence";
 /// COMPAT(many): extensions that need nothing of us.
@@ -144,7 +147,15 @@ impl Shard {
         if method == Some(Method::Options) && target == Named::Server {
             return self.options(now, &req);
         }
-        let Some(known) = self.authenticate(now, &req, local) else {
+        if passed(&req.message, &self.front.neighbours.id) == Passed::Circle {
+            tracing::warn!(peer = %req.flow.peer, "a request goes round in circles");
+            return self.respond(now, &req, 482, |r| r);
+        }
+        if method == Some(Method::Notify) {
+            // Its proof is the dialog that only the two of us know (RFC 6665 4.1.3).
+            return self.notified(now, &req);
+        }
+        let Some(known) = self.identify(now, &req, local, &target) else {
             return;
         };
         match method {
@@ -157,6 +168,48 @@ impl Shard {
                 Err(error) => self.fail(now, &req, &error, About::Person),
             },
         }
+    }
+
+    /// Who asks: somebody at a neighbour for whom his server speaks, or who proves himself. On
+    /// `None` the answer is out.
+    fn identify(&mut self, now: Millis, req: &Req, local: IpAddr, target: &Named) -> Option<Known> {
+        let front = std::sync::Arc::clone(&self.front);
+        let ends = (req.flow.peer.ip(), local);
+        let tls = front.proved(req.flow);
+        let known = match front
+            .neighbours
+            .vouch(&front, &req.message, ends, tls.as_deref())
+        {
+            Vouch::Stranger => return self.authenticate(now, req, local),
+            Vouch::Neighbour(known) => known,
+            Vouch::Full => {
+                self.fail(now, req, &Error::Overloaded, About::Person);
+                return None;
+            }
+            Vouch::Refused(cause) => {
+                tracing::info!(peer = %req.flow.peer, cause, "SIP request of a neighbour refused");
+                self.respond(now, req, 403, |r| r);
+                return None;
+            }
+        };
+        let ours = match target {
+            Named::Person(address) => front.places.is_ours(address.domain()),
+            Named::Server => true,
+            Named::Nobody => false,
+        };
+        let method = req.message.method();
+        let served = matches!(
+            method,
+            Some(Method::Message | Method::Subscribe | Method::Options)
+        );
+        if ours && served {
+            return Some(*known);
+        }
+        // Nobody is a bridge between two other domains, and who is elsewhere registers there.
+        let cause = if ours { "method" } else { "target" };
+        tracing::info!(peer = %req.flow.peer, from = %known.from, cause, "SIP request of a neighbour refused");
+        self.respond(now, req, 403, |r| r);
+        None
     }
 
     /// RFC 3261 11.2.

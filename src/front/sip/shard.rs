@@ -4,6 +4,7 @@ use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;
 use super::message::Texting;
+use super::neighbour::{Errand, Pair, Upstreams};
 use super::publish::Publishing;
 use super::registrar::Registering;
 use super::subscribe::{Served, Subscribing};
@@ -17,7 +18,7 @@ use sip::build::Response;
 use sip::flow::{Flow, Millis};
 use sip::transaction::{self, Engine, Failure, Input, Output, Retention, TxId};
 use sip::{HeaderId, RawMessage};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) enum Pending {
     Subscribe(Box<Subscribing>),
     /// A refresh or end within a dialog.
     Refresh(Req, WatchId),
+    /// Whether somebody here still watches somebody at a neighbour.
+    Watched(Pair),
 }
 
 /// What a request of ours is for.
@@ -50,6 +53,8 @@ pub(super) enum Started {
     },
     /// A NOTIFY of this subscription.
     Notify(WatchId),
+    /// A request to a neighbour.
+    Errand(u64),
 }
 
 /// The state of one shard.
@@ -63,7 +68,12 @@ pub(super) struct Shard {
     pub(super) dialogs: HashMap<Box<str>, Vec<WatchId>>,
     /// What watchers could not be told because they were not connected, the newest each.
     pub(super) missed: HashMap<WatchId, (Address, Change)>,
-    inbox: Arc<Inbox>,
+    pub(super) errands: HashMap<u64, Errand>,
+    /// When places of errands have been silent for too long; in order of time.
+    pub(super) alarms: VecDeque<(Millis, u64)>,
+    /// What people here watch at neighbours.
+    pub(super) upstreams: Upstreams,
+    pub(super) inbox: Arc<Inbox>,
     next: u64,
 }
 
@@ -81,6 +91,9 @@ impl Shard {
             served: HashMap::new(),
             dialogs: HashMap::new(),
             missed: HashMap::new(),
+            errands: HashMap::new(),
+            alarms: VecDeque::new(),
+            upstreams: Upstreams::default(),
             inbox,
             next: 0,
         }
@@ -121,6 +134,15 @@ impl Shard {
         for person in batch.back {
             self.make_good(now, person);
         }
+        for (errand, located) in batch.located {
+            self.located(now, errand, located);
+        }
+        for order in batch.orders {
+            self.order(now, order);
+        }
+        for pair in batch.looks {
+            self.look(&pair);
+        }
         for event in batch.events.into_iter().chain(batch.presence) {
             self.event(now, event);
         }
@@ -129,7 +151,25 @@ impl Shard {
             self.drain(now);
         }
         self.engine.handle(now, Input::Tick);
-        self.drain(now)
+        self.alarms(now);
+        let own = self.alarms.front().map(|(at, _)| *at);
+        let others = self.upstreams.due().into_iter().chain(own).min();
+        let engine = self.drain(now);
+        engine.into_iter().chain(others).min()
+    }
+
+    /// What is due besides transactions.
+    fn alarms(&mut self, now: Millis) {
+        while let Some((at, errand)) = self.alarms.front().copied() {
+            if at > now {
+                break;
+            }
+            self.alarms.pop_front();
+            self.errand_alarm(now, errand);
+        }
+        if self.upstreams.due().is_some_and(|at| at <= now) {
+            self.upstreams_due(now);
+        }
     }
 
     fn inbound(&mut self, now: Millis, inbound: Inbound) {
@@ -226,6 +266,7 @@ impl Shard {
                 point,
             } => self.text_ended(person, address, message, point, result.map(|(s, _)| s)),
             Started::Notify(watch) => self.notify_ended(now, watch, result.map(|(s, _)| s)),
+            Started::Errand(errand) => self.errand_ended(now, errand, result),
         }
     }
 
@@ -237,6 +278,7 @@ impl Shard {
             Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
+            Some(Pending::Watched(pair)) => self.looked(now, &pair, answer),
         }
     }
 

@@ -6,8 +6,9 @@ use super::request::{EVENTS, Known};
 use super::shard::{Pending, Req, Shard, Started};
 use super::status::About;
 use super::translate::{PIDF, pidf};
+use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Change, Command, Ended, Reply, Via, Watch};
+use crate::core::command::{Caller, Change, Command, Ended, Reply, Route, Via, Watch};
 use crate::core::error::Error;
 use crate::core::id::{PersonId, WatchId};
 use crate::core::presence::View;
@@ -153,7 +154,9 @@ impl Shard {
         let Some(served) = self.served.get_mut(&watch) else {
             return self.fail(now, &req, &Error::StaleId, About::Subscription);
         };
-        if served.caller.person != caller.person {
+        let (owner, asker) = (&served.caller, caller);
+        if owner.person != asker.person || owner.person.is_none() && owner.address != asker.address
+        {
             let error = Error::Denied("another's subscription");
             return self.fail(now, &req, &error, About::Subscription);
         }
@@ -219,6 +222,10 @@ impl Shard {
         let Some(served) = self.served.remove(&watch) else {
             return;
         };
+        if let Some(keeper) = self.front.keeper(served.person, &served.caller.address) {
+            // If it was somebody at a neighbour, nobody may need to know him any more.
+            keeper.look((served.person, served.caller.address.clone()));
+        }
         let dialog = served.notifier.dialog();
         let key = dialog_key(&dialog.call_id, &dialog.local_tag);
         if let Some(list) = self.dialogs.get_mut(&key) {
@@ -262,11 +269,16 @@ impl Shard {
             crate::hub::Resolution::Local(account) => Some(account.person),
             _ => None,
         };
+        let (scheme, route) = if self.front.places.is_ours(address.domain()) {
+            (Scheme::Digest, Route::Point(SIP))
+        } else {
+            (Scheme::Peer, Route::Peer(SIP))
+        };
         Caller {
             address,
             person,
-            scheme: crate::core::access::Scheme::Digest,
-            route: crate::core::command::Route::Point(SIP),
+            scheme,
+            route,
         }
     }
 
@@ -283,7 +295,11 @@ impl Shard {
         let Some(served) = self.served.get(&watch) else {
             return;
         };
-        let Some(flow) = self.flow_of(served) else {
+        let flow = self.flow_of(served);
+        if flow.is_none() && matches!(served.caller.route, Route::Peer(_)) {
+            return self.presence_abroad(now, watch, of, change);
+        }
+        let Some(flow) = flow else {
             // Its client may come back over another connection before the lease ends.
             match change {
                 Change::Presence(_) => {
@@ -315,6 +331,37 @@ impl Shard {
         if let Some(notify) = notify {
             self.send_notify(now, watch, flow, &branch, notify);
         }
+    }
+
+    /// The same for somebody at a neighbour whose SUBSCRIBE came over a connection that is gone.
+    fn presence_abroad(&mut self, now: Millis, watch: WatchId, of: &Address, change: Change) {
+        let stamp = Stamp {
+            via: "SIP/2.0/TCP x",
+            branch: "z9hG4bKx",
+        };
+        let Some(served) = self.served.get_mut(&watch) else {
+            return;
+        };
+        let notifier = &mut served.notifier;
+        let notify = match change {
+            Change::Presence(view) => notifier.notify(now, document(of, &view), stamp),
+            Change::Ended(ended, view) => {
+                notifier.terminate(now, reason(ended), Some(document(of, &view)), stamp)
+            }
+            Change::Properties(_) => None,
+        };
+        if let Some(notify) = notify {
+            self.send_abroad(now, watch, &notify);
+        }
+    }
+
+    fn send_abroad(&mut self, now: Millis, watch: WatchId, notify: &Notify) {
+        let Some(served) = self.served.get(&watch) else {
+            return;
+        };
+        let next_hop = served.notifier.dialog().next_hop().to_owned();
+        let (watcher, source) = (served.caller.address.clone(), served.way.peer.ip());
+        self.notify_abroad(now, watch, (&watcher, &next_hop, source), &notify.bytes);
     }
 
     fn flow_of(&self, served: &Served) -> Option<Flow> {
@@ -396,7 +443,20 @@ impl Shard {
         let Some(served) = self.served.get(&watch) else {
             return;
         };
-        let Some(flow) = self.flow_of(served) else {
+        let flow = self.flow_of(served);
+        if flow.is_none() && matches!(served.caller.route, Route::Peer(_)) {
+            let stamp = Stamp {
+                via: "SIP/2.0/TCP x",
+                branch: "z9hG4bKx",
+            };
+            let served = self.served.get_mut(&watch);
+            let next = served.and_then(|served| served.notifier.next(now, stamp));
+            if let Some(notify) = next {
+                self.send_abroad(now, watch, &notify);
+            }
+            return;
+        }
+        let Some(flow) = flow else {
             return self.gone(watch);
         };
         let (via, branch) = self.stamp(flow, watch);
@@ -442,7 +502,7 @@ impl Shard {
     }
 
     /// Our Contact on this flow.
-    fn contact(&self, flow: Flow) -> String {
+    pub(super) fn contact(&self, flow: Flow) -> String {
         let place = self.sent_by(flow);
         match flow.transport {
             Transport::Udp => format!("sip:{place}"),

@@ -93,9 +93,11 @@ impl RvpActor {
         body: &str,
     ) -> Result<(u16, String, String), String> {
         for _ in 0..2 {
-            // A path is a node beyond people.
+            // A path is a node beyond people, a domain somebody else's.
             let uri = if node.starts_with('/') {
                 node.to_owned()
+            } else if node.contains('@') {
+                url(node)
             } else {
                 format!("/instmsg/aliases/{node}")
             };
@@ -198,8 +200,9 @@ impl RvpActor {
     fn notify_as(&mut self, from: &str, to: &str, mime: &str) -> Result<u16, String> {
         let contact = |who: &str| {
             format!(
-                "<r:contact><d:href>http://{HOST}/instmsg/aliases/{who}</d:href>\
-                 <r:description>{who}</r:description></r:contact>"
+                "<r:contact><d:href>{}</d:href>\
+                 <r:description>{who}</r:description></r:contact>",
+                url(who)
             )
         };
         let mime = match self.encoding {
@@ -282,7 +285,7 @@ impl Actor for RvpActor {
         let (_, body) = self.expect(207, result)?;
         let state = state_of(&body).ok_or_else(|| format!("no state in: {body}"))?;
         let heard = Heard::Presence {
-            of: whom.to_owned(),
+            of: local_part(whom),
             state,
         };
         self.own.send(heard).map_err(|e| e.to_string())
@@ -312,10 +315,7 @@ impl Actor for RvpActor {
                  <a:grant>{grant}</a:grant><a:deny>{deny}</a:deny></a:ace>"
             )
         };
-        let person = format!(
-            "<a:rvp-principal>http://{HOST}/instmsg/aliases/{}</a:rvp-principal>",
-            escape(whom)
-        );
+        let person = format!("<a:rvp-principal>{}</a:rvp-principal>", escape(&url(whom)));
         let everybody = "<a:list/><a:read/><a:presence/><a:send-to/><a:receive-from/>";
         let all = ace("<a:allprincipals/>", everybody, "");
         let one = if blocked {
@@ -338,6 +338,14 @@ impl Actor for RvpActor {
 
     fn heard(&self) -> &mpsc::Receiver<Heard> {
         &self.heard
+    }
+}
+
+/// The logical URL of somebody, of the own domain unless another is named.
+fn url(who: &str) -> String {
+    match who.split_once('@') {
+        Some((name, domain)) => format!("http://im.{domain}/instmsg/aliases/{name}"),
+        None => format!("http://{HOST}/instmsg/aliases/{who}"),
     }
 }
 

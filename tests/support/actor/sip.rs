@@ -28,6 +28,7 @@ pub struct SipActor {
     status: Arc<AtomicU16>,
     sequence: u32,
     etag: Option<String>,
+    domain: String,
 }
 
 impl SipActor {
@@ -64,6 +65,22 @@ impl SipActor {
             status,
             sequence: 0,
             etag: None,
+            domain: "example.com".to_owned(),
+        }
+    }
+
+    /// The same for a user of another domain.
+    pub fn of(mut self, domain: &str) -> Self {
+        domain.clone_into(&mut self.domain);
+        self
+    }
+
+    /// The address of somebody, of the own domain unless another is named.
+    fn uri(&self, who: &str) -> String {
+        if who.contains('@') {
+            format!("sip:{who}")
+        } else {
+            format!("sip:{who}@{}", self.domain)
         }
     }
 
@@ -87,18 +104,25 @@ impl SipActor {
             let credentials = self.digest.value(method, uri);
             let credentials =
                 credentials.map_or_else(String::new, |v| format!("{header}: {v}\r\n"));
+            // With a tag it is written out.
+            let to = if to.starts_with('<') {
+                to.to_owned()
+            } else {
+                format!("<{to}>")
+            };
             let (wire, parameter) = match self.wire {
                 Wire::Udp(_) => ("UDP", ""),
                 Wire::Tcp(_) => ("TCP", ";transport=tcp"),
             };
             let text = format!(
                 "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{wire} {local};branch=z9hG4bK{name}{seq};rport\r\n\
-                 Max-Forwards: 70\r\nFrom: <sip:{claimed}@example.com>;tag={name}1\r\nTo: <{to}>\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:{claimed}@{domain}>;tag={name}1\r\nTo: {to}\r\n\
                  Call-ID: {call}\r\nCSeq: {seq} {method}\r\nContact: <sip:{name}@{local}{parameter}>\r\n\
                  {credentials}{headers}Content-Length: {length}\r\n\r\n{body}",
                 local = self.local,
                 name = self.name,
                 claimed = self.claimed,
+                domain = self.domain,
                 seq = self.sequence,
                 length = body.len(),
             );
@@ -153,10 +177,11 @@ impl SipActor {
     }
 
     fn register(&mut self, expires: u32) -> Result<(), String> {
-        let to = format!("sip:{}@example.com", self.name);
+        let to = self.uri(&self.name);
         let call = format!("register-{}", self.name);
         let headers = format!("Expires: {expires}\r\n");
-        let answer = self.request("REGISTER", "sip:example.com", &to, &call, &headers, "")?;
+        let registrar = format!("sip:{}", self.domain);
+        let answer = self.request("REGISTER", &registrar, &to, &call, &headers, "")?;
         self.expect_success(answer).map(|_| ())
     }
 }
@@ -194,12 +219,12 @@ impl Actor for SipActor {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
              xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
-             xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:{0}@example.com\">\
+             xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"{0}\">\
              <tuple id=\"t\"><status><basic>{basic}</basic></status></tuple><dm:person id=\"p\">\
              <rpid:activities>{activity}</rpid:activities>{input}</dm:person></presence>",
-            self.name
+            self.uri(&self.name)
         );
-        let me = format!("sip:{}@example.com", self.name);
+        let me = self.uri(&self.name);
         let condition = self
             .etag
             .take()
@@ -215,15 +240,16 @@ impl Actor for SipActor {
     }
 
     fn watch(&mut self, whom: &str) -> Result<(), String> {
-        let to = format!("sip:{whom}@example.com");
+        let to = self.uri(whom);
         let headers = "Event: presence\r\nAccept: application/pidf+xml\r\nExpires: 3600\r\n";
+        let whom = whom.replace('@', "-");
         let call = format!("watch-{}-{whom}-{}", self.name, self.sequence);
         let answer = self.request("SUBSCRIBE", &to, &to, &call, headers, "")?;
         self.expect_success(answer).map(|_| ())
     }
 
     fn say(&mut self, to: &str, text: &str) -> Result<u16, String> {
-        let to = format!("sip:{to}@example.com");
+        let to = self.uri(to);
         let call = self.call("say");
         let headers = "Content-Type: text/plain;charset=UTF-8\r\n";
         self.request("MESSAGE", &to, &to, &call, headers, text)
@@ -231,7 +257,7 @@ impl Actor for SipActor {
     }
 
     fn typing(&mut self, to: &str) -> Result<u16, String> {
-        let to = format!("sip:{to}@example.com");
+        let to = self.uri(to);
         let call = self.call("type");
         let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
                     <isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\">\

@@ -87,6 +87,18 @@ impl Front {
             Err(NotOurs::Host) => peers.foreigner(&request.node),
             Err(NotOurs::Node) => None,
         };
+        let abroad = match address {
+            None => self.abroad(request),
+            Some(_) => None,
+        };
+        if let Some(address) = abroad {
+            if is_peer(caller) {
+                // Nobody is a bridge between two other domains.
+                let cause = format!("{address} is not held here");
+                return Err(Refused::new(Status::NotFound, cause));
+            }
+            return self.stand_in(request, caller, address);
+        }
         let Some(address) = address.filter(|address| peers.is_elsewhere(address)) else {
             let (account, address) = self.node(request, caller, ends).await?;
             return Ok(Place::Here(account, address));
@@ -109,6 +121,24 @@ impl Front {
                 Err(Refused::new(Status::NotFound, cause))
             }
         }
+    }
+
+    /// Somebody whom another stack than ours leads to: `http://im.DOMAIN/...` or
+    /// `http://DOMAIN/...` is his URL here.
+    fn abroad(&self, request: &Request) -> Option<Address> {
+        let node = &request.node;
+        let rvp::Host::Name(name) = &node.authority.host else {
+            return None;
+        };
+        let alias = node.alias()?.replace('%', "%25");
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let inner = name.strip_prefix("im.");
+        let mut domains = inner.into_iter().chain([name.as_str()]);
+        domains.find_map(|domain| {
+            let address = Address::new(&alias, domain).ok()?;
+            let leads = self.hub.directory().leads_to(&address);
+            (leads && !self.peers.is_elsewhere(&address)).then_some(address)
+        })
     }
 
     fn stand_in(

@@ -3,12 +3,11 @@
 
 use super::exchange::{Connection, Fault, Got, Means, Outgoing};
 use super::route::Route;
-use crate::net::Tasks;
+use crate::net::{Breaker, Tasks};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -16,11 +15,6 @@ use tokio::time::{Instant, timeout};
 const LANES: usize = 4;
 /// Servers known at once.
 const SERVERS: usize = 2_000;
-/// Failures in a row that open the breaker.
-const FAILURES: u32 = 3;
-/// First and longest rest.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
 /// What is done with the result. Must not block.
 pub(in super::super) type Done = Box<dyn FnOnce(Result<Got, Fault>) + Send>;
 
@@ -35,16 +29,51 @@ struct Server {
     key: Arc<str>,
     lanes: [Mutex<Option<mpsc::Sender<Job>>>; LANES],
     breaker: Mutex<Breaker>,
+    tally: Mutex<Tally>,
 }
 
+/// What became of requests to one server.
 #[derive(Default)]
-struct Breaker {
-    failures: u32,
-    /// Closed again then, for one attempt.
-    until: Option<Instant>,
-    pause: Duration,
-    /// The attempt after a rest is under way.
-    trying: bool,
+struct Tally {
+    sent: u64,
+    failed: u64,
+    last: Option<String>,
+}
+
+/// One line about a server, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLine {
+    /// `domain NAME` or `home PLACE`.
+    pub name: String,
+    /// Where it is reached, as configured; `None` = looked up.
+    pub route: Option<String>,
+    /// How it is believed.
+    pub trust: &'static str,
+    /// `unused`, `up`, `failing` or `resting`.
+    pub state: &'static str,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Requests made, and those without an answer.
+    pub sent: u64,
+    /// Of these, without an answer.
+    pub failed: u64,
+    /// The last failure.
+    pub last: Option<String>,
+}
+
+impl PeerLine {
+    pub(super) fn unused(name: String) -> Self {
+        Self {
+            name,
+            route: None,
+            trust: "none",
+            state: "unused",
+            failures: 0,
+            sent: 0,
+            failed: 0,
+            last: None,
+        }
+    }
 }
 
 /// Counters over all servers.
@@ -84,10 +113,36 @@ impl Links {
     /// Whether that server rests after failures.
     pub(super) fn rests(&self, key: &str) -> bool {
         let server = lock(&self.0.servers).get(key).cloned();
-        server.is_some_and(|server| {
-            let until = lock(&server.breaker).until;
-            until.is_some_and(|until| until > Instant::now())
-        })
+        server.is_some_and(|server| lock(&server.breaker).rests())
+    }
+
+    /// Fills in how a server is doing.
+    pub(super) fn tell(&self, key: &str, line: &mut PeerLine) {
+        let Some(server) = lock(&self.0.servers).get(key).cloned() else {
+            return;
+        };
+        let (rests, failures) = {
+            let breaker = lock(&server.breaker);
+            (breaker.rests(), breaker.failures())
+        };
+        let tally = lock(&server.tally);
+        line.state = match (rests, failures) {
+            (true, _) => "resting",
+            (false, 0) if tally.sent == 0 => "unused",
+            (false, 0) => "up",
+            (false, _) => "failing",
+        };
+        line.failures = failures;
+        line.sent = tally.sent;
+        line.failed = tally.failed;
+        line.last.clone_from(&tally.last);
+    }
+
+    /// All servers that were asked.
+    pub(super) fn keys(&self) -> Vec<Arc<str>> {
+        let mut keys: Vec<_> = lock(&self.0.servers).keys().cloned().collect();
+        keys.sort();
+        keys
     }
 
     /// Sends a request; `done` is called exactly once, perhaps at once. Never waits. Requests of
@@ -158,6 +213,7 @@ impl Links {
             key: Arc::clone(key),
             lanes: Default::default(),
             breaker: Mutex::default(),
+            tally: Mutex::default(),
         });
         servers.insert(Arc::clone(key), Arc::clone(&server));
         Some(server)
@@ -197,6 +253,14 @@ async fn run(
 }
 
 fn note(shared: &Shared, server: &Server, result: &Result<Got, Fault>) {
+    {
+        let mut tally = lock(&server.tally);
+        tally.sent += 1;
+        if let Err(fault) = result {
+            tally.failed += 1;
+            tally.last = Some(fault.to_string());
+        }
+    }
     match result {
         Err(fault) => {
             shared.stats.failed.fetch_add(1, Ordering::Relaxed);
@@ -227,83 +291,6 @@ fn note(shared: &Shared, server: &Server, result: &Result<Got, Fault>) {
     }
 }
 
-impl Breaker {
-    /// Whether a new request may be queued.
-    fn lets_pass(&mut self) -> bool {
-        match self.until {
-            None => true,
-            Some(until) if until > Instant::now() || self.trying => false,
-            Some(_) => {
-                self.trying = true;
-                true
-            }
-        }
-    }
-
-    /// Whether what waits in the queue since before must go without an attempt.
-    fn blocks_queued(&self) -> bool {
-        !self.trying && self.until.is_some_and(|until| until > Instant::now())
-    }
-
-    /// Notes a failure; the rest that begins with it.
-    fn failed(&mut self) -> Option<Duration> {
-        self.failures = self.failures.saturating_add(1);
-        let tried = std::mem::take(&mut self.trying);
-        if self.failures < FAILURES && !tried {
-            return None;
-        }
-        let resting = self.until.is_some_and(|until| until > Instant::now());
-        if resting {
-            return None;
-        }
-        self.pause = (self.pause * 2).clamp(REST.0, REST.1);
-        self.until = Some(Instant::now() + self.pause);
-        Some(self.pause)
-    }
-
-    /// An attempt that says nothing about the server.
-    fn gave_up(&mut self) {
-        self.trying = false;
-    }
-
-    /// Notes an answer; true if it ends a rest.
-    fn worked(&mut self) -> bool {
-        let rested = self.until.is_some();
-        *self = Self::default();
-        rested
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_server_is_tried_now_and_then() {
-        let mut breaker = Breaker::default();
-        for _ in 1..FAILURES {
-            assert!(breaker.lets_pass());
-            assert_eq!(breaker.failed(), None);
-        }
-        assert_eq!(breaker.failed(), Some(REST.0));
-        assert!(!breaker.lets_pass() && breaker.blocks_queued());
-        tokio::time::advance(REST.0).await;
-        assert!(breaker.lets_pass(), "one attempt");
-        assert!(!breaker.lets_pass(), "and no second one beside it");
-        assert_eq!(breaker.failed(), Some(REST.0 * 2));
-        tokio::time::advance(REST.0 * 2).await;
-        assert!(breaker.lets_pass());
-        assert!(breaker.worked());
-        assert!(breaker.lets_pass() && breaker.lets_pass());
-        for _ in 0..40 {
-            breaker.trying = true;
-            breaker.failed();
-            tokio::time::advance(REST.1).await;
-        }
-        assert_eq!(breaker.pause, REST.1);
-    }
 }

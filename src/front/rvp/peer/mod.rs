@@ -33,6 +33,7 @@ use crate::hub::{Elsewhere, Hub, Want};
 use crate::net::Tasks;
 use exchange::{Means, Patience};
 use link::Links;
+pub use link::PeerLine;
 use resolve::Finder;
 use route::{Route, Routes};
 use rvp::Authority;
@@ -148,7 +149,7 @@ impl Peers {
             owed: outbox::Owed::default(),
         });
         hub.directory()
-            .set_elsewhere(Arc::new(Ways(Arc::downgrade(&peers))));
+            .add_elsewhere(Arc::new(Ways(Arc::downgrade(&peers))));
         peers
     }
 
@@ -159,6 +160,44 @@ impl Peers {
         hosts
             .map(|(domain, host)| (domain.to_owned(), host))
             .collect()
+    }
+
+    /// All servers, configured ones first, for the operator.
+    pub(super) fn lines(&self) -> Vec<PeerLine> {
+        let configured = self.routes.peers.iter().flat_map(|known| {
+            let config = &known.config;
+            let places: Vec<String> = config.address.iter().map(ToString::to_string).collect();
+            let route = (!places.is_empty()).then(|| places.join(", "));
+            let trust = match (config.trust.is_empty(), &known.shared) {
+                (false, _) => "address",
+                (true, Some(_)) => "digest",
+                (true, None) => "none",
+            };
+            let line = move |domain: &String| {
+                let name = format!("domain {domain}");
+                PeerLine {
+                    route: route.clone(),
+                    trust,
+                    ..PeerLine::unused(name)
+                }
+            };
+            config.domains.iter().map(line)
+        });
+        let mut lines: Vec<PeerLine> = configured.collect();
+        lines.retain(|line| {
+            let domain = line.name.strip_prefix("domain ").unwrap_or_default();
+            !self.routes.is_ours(domain)
+        });
+        for key in self.links.keys() {
+            if !lines.iter().any(|line| *line.name == *key) {
+                lines.push(PeerLine::unused(key.to_string()));
+            }
+        }
+        for line in &mut lines {
+            let key = line.name.clone();
+            self.links.tell(&key, line);
+        }
+        lines
     }
 
     /// Says who writes documents: before the hub opens.

@@ -45,6 +45,8 @@ pub(super) struct Routes {
     rest: HashMap<String, Authority>,
     pub(super) peers: Vec<Known>,
     outbound: Vec<String>,
+    /// Domains that are reached by SIP: configured there, or named there.
+    sip: Vec<String>,
 }
 
 impl Routes {
@@ -72,6 +74,7 @@ impl Routes {
             rest,
             peers: peers.known.iter().map(known).collect(),
             outbound: peers.outbound.clone(),
+            sip: by_sip(config),
         }
     }
 
@@ -120,6 +123,9 @@ impl Routes {
         let speaks = |known: &Known| known.config.domains.iter().any(|d| d == domain);
         let peer = self.peers.iter().position(speaks);
         let config = peer.map(|at| &self.peers[at].config);
+        if config.is_none() && self.sip.iter().any(|other| other == domain) {
+            return None;
+        }
         if config.is_none() && !self.outbound.iter().any(|out| out == "*" || out == domain) {
             return None;
         }
@@ -228,6 +234,12 @@ impl Routes {
                 .then(|| (domain, host.unwrap_or_else(|| format!("im.{domain}"))))
         })
     }
+}
+
+fn by_sip(config: &Config) -> Vec<String> {
+    let peers = &config.sip.peers;
+    let known = peers.known.iter().flat_map(|peer| &peer.domains);
+    known.chain(&peers.outbound).cloned().collect()
 }
 
 fn known(peer: &Peer) -> Known {

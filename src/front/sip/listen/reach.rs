@@ -30,7 +30,6 @@ impl Hop {
         }
     }
 
-    #[allow(dead_code)] // for neighbouring domains
     /// TLS with who proves to be `domain`.
     pub(in crate::front::sip) fn tls(peer: SocketAddr, domain: &str) -> Self {
         Self {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -189,7 +189,8 @@ pub(super) async fn accept(sockets: Sockets, transport: Transport, conn: Conn) {
 /// Opens a connection of ours and runs it.
 pub(super) async fn dial(sockets: Sockets, connection: Arc<Connection>, domain: Option<Arc<str>>) {
     let (peer, span) = (connection.flow.peer, sockets.0.bounds.connect);
-    let opened = Box::pin(open(&sockets, peer, domain.as_deref(), span)).await;
+    let from = connection.flow.local.ip();
+    let opened = Box::pin(open(&sockets, (from, peer), domain.as_deref(), span)).await;
     match opened {
         Ok(conn) => {
             if let Some(tls) = conn.tls {
@@ -205,19 +206,23 @@ pub(super) async fn dial(sockets: Sockets, connection: Arc<Connection>, domain: 
     }
 }
 
+/// From the address that we listen on, where that is one: neighbours trust us by it.
 async fn open(
     sockets: &Sockets,
-    peer: SocketAddr,
+    (from, peer): (IpAddr, SocketAddr),
     domain: Option<&str>,
     span: Duration,
 ) -> io::Result<Conn> {
+    // Nothing outside is reached from a loopback address.
+    let usable = !from.is_unspecified() && from.is_loopback() == peer.ip().is_loopback();
+    let ends = (usable.then_some(from), peer);
     let Some(domain) = domain else {
-        return net::dial(peer, None, span).await;
+        return net::dial(ends, None, span).await;
     };
     let Some(verifier) = sockets.0.trust.of(domain) else {
         return Err(io::Error::other("no authorities to check its certificate"));
     };
-    net::dial(peer, Some((&verifier, domain)), span).await
+    net::dial(ends, Some((&verifier, domain)), span).await
 }
 
 /// Runs a connection to its end.

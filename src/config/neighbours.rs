@@ -1,0 +1,181 @@
+//! `[sip]` `peers` and what goes with them: neighbouring SIP domains. The RVP counterpart is
+//! `peers.rs`.
+
+use super::reader::Reader;
+use super::value::{Network, words};
+use crate::core::address::normal_domain;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+words! {
+    /// How a neighbour's word is believed.
+    Trust {
+        /// Not at all: it is only sent to.
+        None = "none",
+        /// By the address that its requests come from.
+        Address = "address",
+        /// By the certificate of its connection.
+        Tls = "tls",
+    }
+}
+
+/// A neighbouring domain's server.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    /// The name of its section: its domain, usually.
+    pub name: String,
+    /// Domains for whose people it may speak; the section's name if nothing is said.
+    pub domains: Vec<String>,
+    /// Where to send, as SIP URIs, in order; looked up (RFC 3263) if nothing is said.
+    pub route: Vec<String>,
+    /// How it is believed.
+    pub trust: Trust,
+    /// Addresses its requests come from; those written in `route` if nothing is said.
+    pub addresses: Vec<Network>,
+    /// Names its certificate may have; its domains if nothing is said.
+    pub tls_names: Vec<String>,
+    /// User name that we prove ourselves with, by Digest, to it alone.
+    pub user: Option<String>,
+    /// File with the password: its first line.
+    pub password_file: Option<PathBuf>,
+    /// The realm in which that is done; its first domain if nothing is said.
+    pub realm: Option<String>,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Neighbours {
+    /// Foreign domains that may be looked up; `*` = any. Configured peers need not be named.
+    pub outbound: Vec<String>,
+    /// Name servers; none = the system's.
+    pub nameservers: Vec<SocketAddr>,
+    /// Pause between two looks at whether peers are there.
+    pub check: Duration,
+    /// Configured ones.
+    pub known: Vec<Neighbour>,
+}
+
+impl Default for Neighbours {
+    fn default() -> Self {
+        Self {
+            outbound: Vec::new(),
+            nameservers: Vec::new(),
+            check: Duration::from_secs(30),
+            known: Vec::new(),
+        }
+    }
+}
+
+impl Neighbours {
+    pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
+        r.elsewhere("peers");
+        let default = Self::default();
+        let outbound = r.get("outbound_domains", Vec::<String>::new());
+        let outbound = outbound
+            .iter()
+            .filter_map(|name| match name.as_str() {
+                "*" => Some("*".to_owned()),
+                name => domain(r, "outbound_domains", name),
+            })
+            .collect();
+        Self {
+            outbound,
+            nameservers: r.get("nameservers", default.nameservers),
+            check: r
+                .get("peer_check", default.check)
+                .max(Duration::from_millis(50)),
+            known: default.known,
+        }
+    }
+}
+
+impl Neighbour {
+    pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
+        let own: Vec<String> = normal_domain(name).into_iter().collect();
+        let domains = r.get("domains", own);
+        let domains: Vec<String> = domains
+            .iter()
+            .filter_map(|name| domain(r, "domains", name))
+            .collect();
+        if domains.is_empty() {
+            r.refuse("domains", "at least one domain is needed");
+        }
+        let route: Vec<String> = r.get("route", Vec::new());
+        for uri in route.iter().filter(|uri| !is_route(uri)) {
+            let what = "write a place as sip:192.0.2.1:5060;transport=tcp, without a user";
+            r.refuse("route", format!("{uri:?}: {what}"));
+        }
+        let peer = Self {
+            name: name.to_owned(),
+            trust: r.get("trust", Trust::None),
+            addresses: r.get("addresses", written(&route)),
+            tls_names: r.get("tls_names", domains.clone()),
+            user: r.option("user"),
+            password_file: r.option_path("password_file"),
+            realm: r.option("realm"),
+            route,
+            domains,
+        };
+        peer.check(r);
+        peer
+    }
+
+    fn check(&self, r: &mut Reader<'_, '_>) {
+        if self.user.is_some() != self.password_file.is_some() {
+            r.refuse("user", "user and password_file go together");
+        }
+        if self.trust == Trust::Address && self.addresses.is_empty() {
+            let what = "trust = \"address\" needs addresses, or addresses in route";
+            r.refuse("addresses", what);
+        }
+        if self.trust == Trust::Tls && self.tls_names.is_empty() {
+            r.refuse("tls_names", "trust = \"tls\" needs at least one name");
+        }
+        let any = |net: &Network| {
+            net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
+        };
+        if self.addresses.iter().any(any) {
+            r.refuse(
+                "addresses",
+                "trusting every address would let anybody be anybody",
+            );
+        }
+    }
+}
+
+fn domain(r: &mut Reader<'_, '_>, key: &'static str, name: &str) -> Option<String> {
+    match normal_domain(name) {
+        Ok(domain) => Some(domain),
+        Err(error) => {
+            r.refuse(key, format!("{name:?}: {error}"));
+            None
+        }
+    }
+}
+
+/// `sip:` or `sips:`, a host, maybe a port and parameters. The front reads it in earnest.
+fn is_route(uri: &str) -> bool {
+    place(uri).is_some_and(|place| !place.is_empty())
+        && !uri.contains(['@', '<', '>', '?', ' ', '"'])
+}
+
+fn place(uri: &str) -> Option<&str> {
+    let rest = uri.strip_prefix("sip:").or(uri.strip_prefix("sips:"))?;
+    Some(rest.split(';').next().unwrap_or(rest))
+}
+
+/// The addresses that routes name as such.
+fn written(route: &[String]) -> Vec<Network> {
+    use super::value::Value as _;
+    let ip = |uri: &String| {
+        let place = place(uri)?;
+        let at: Option<SocketAddr> = place.parse().ok();
+        let bare = place.trim_matches(['[', ']']);
+        at.map(|at| at.ip()).or_else(|| bare.parse().ok())
+    };
+    let found = route.iter().filter_map(ip);
+    found
+        .filter_map(|ip| Network::from_text(&ip.to_string()).ok())
+        .collect()
+}

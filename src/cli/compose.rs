@@ -91,8 +91,15 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
         let theirs = domain.foreign.iter();
         theirs.map(move |theirs| (ours.clone(), theirs.clone()))
     });
+    let those = |fits: &dyn Fn(&config::Domain) -> bool| {
+        let all = config.domains.iter().filter(|(_, domain)| fits(domain));
+        all.map(|(name, _)| name.clone()).collect()
+    };
     let rules = Rules {
         welcome: welcome.collect(),
+        confirm: those(&|domain| domain.consent == Some(config::Consent::Confirm)),
+        mutual: those(&|domain| domain.consent_mutual == Some(true)),
+        visible_block: those(&|domain| domain.visible_block == Some(true)),
         ..rules(&config.limits)
     };
     hub::Settings {
@@ -108,6 +115,8 @@ fn rules(limits: &Limits) -> Rules {
         points: limits.points,
         publications: limits.publications,
         watches: limits.watches,
+        waiting: limits.waiting_watchers,
+        waiting_for: limits.waiting,
         access_entries: limits.access_entries,
         properties: limits.properties,
         property_octets: limits.property_octets,

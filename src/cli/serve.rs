@@ -82,6 +82,7 @@ impl Server {
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
         let (callbacks, peers) = (fronts.callbacks(), fronts.peers());
+        let notified = fronts.notified();
         fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
@@ -104,6 +105,7 @@ impl Server {
             gate,
             callbacks,
             peers,
+            notified,
         };
         control::serve(&config.control_socket(), services, &tasks)
             .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;

@@ -94,6 +94,12 @@ limits! {
     watches: count = 1000,
     /// Publications of one person.
     publications: count = 32,
+    /// Octets of one published document.
+    publication_octets: octets = 16 * 1024,
+    /// Watchers remembered per person who came while he could not be asked for consent.
+    waiting_watchers: count = 100,
+    /// How long such a watcher is remembered, and how long a question for consent stays open.
+    waiting: span = secs(7 * 24 * 3600),
     /// Properties of one person.
     properties: count = 256,
     /// Octets of one property.

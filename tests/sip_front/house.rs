@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tristack::config::Config;
+use tristack::config::{Config, Consent};
 use tristack::core::address::Address;
 use tristack::core::id::PersonId;
 use tristack::core::port::{Account, Store, Write};
@@ -74,7 +74,12 @@ impl House {
         let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
         let clock = Arc::new(SystemClock::new());
         let domains = vec!["example.com".to_owned()];
-        let hub = Hub::start(Arc::clone(&store), domains, Settings::default(), clock)
+        let mut settings = Settings::default();
+        let confirms = config.domains["example.com"].consent == Some(Consent::Confirm);
+        if confirms {
+            settings.rules.confirm = Arc::from(domains.clone());
+        }
+        let hub = Hub::start(Arc::clone(&store), domains, settings, clock)
             .await
             .unwrap();
         let accounts = Arc::new(hub.clone());

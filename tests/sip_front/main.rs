@@ -1,6 +1,7 @@
 //! The SIP front over real sockets, octet for octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod events;
 mod form;
 mod house;
 mod message;

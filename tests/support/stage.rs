@@ -187,6 +187,7 @@ pub fn set_property(text: &str) -> Command {
 
 pub fn watch() -> Command {
     Command::Watch(Watch {
+        topic: tristack::core::command::Topic::Presence,
         stack: STACK,
         lease: Duration::from_mins(10),
         via: Via::Direct,

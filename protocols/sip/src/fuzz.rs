@@ -1,5 +1,8 @@
 //! Bodies of the fuzz targets, also run by the properties of `cargo test`.
 
+use crate::body::compose::{Overall, Part, Published, compose};
+use crate::body::dialog_info::{Dialog, DialogInfo};
+use crate::body::winfo::WatcherInfo;
 use crate::body::{composing::Composing, pidf::Presence};
 use crate::edit::Edit;
 use crate::header::{Date, Uri, Warning};
@@ -41,6 +44,36 @@ fn stream(chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Result<StreamEvent, u1
         }
     }
     out
+}
+
+/// Every body: no panic, and what was read is written so that it is read again.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn bodies(data: &[u8]) {
+    let _ = (Presence::parse(data), Composing::parse(data));
+    if let Ok(info) = WatcherInfo::parse(data) {
+        let again = WatcherInfo::parse(info.write().as_bytes());
+        assert!(again.is_ok_and(|again| again.watchers.len() == info.watchers.len()));
+    }
+    if let Ok(info) = DialogInfo::parse(data) {
+        let again = DialogInfo::parse(info.write().as_bytes());
+        assert!(again.is_ok_and(|again| again.dialogs.len() == info.dialogs.len()));
+        for dialog in &info.dialogs {
+            assert!(Dialog::from_detail(&dialog.detail()).is_ok());
+        }
+    }
+    if let Ok(document) = Published::parse(data) {
+        let part = |leads| Part {
+            name: "d1",
+            leads,
+            document: &document,
+        };
+        for leads in [false, true] {
+            let text = compose("sip:a@b", &Overall::default(), &[part(leads), part(false)]);
+            assert!(Published::parse(text.as_bytes()).is_ok());
+        }
+    }
 }
 
 /// Every typed view of a message: no panic, and a URI that was read is read again.
@@ -133,7 +166,11 @@ mod tests {
 
     /// The seed with octets replaced, put in and taken out: random octets alone are never a message.
     fn mutated(changes: &[(u16, u8, u8)]) -> Vec<u8> {
-        let mut out = SEED.to_vec();
+        mutated_from(SEED, changes)
+    }
+
+    fn mutated_from(seed: &[u8], changes: &[(u16, u8, u8)]) -> Vec<u8> {
+        let mut out = seed.to_vec();
         for (at, what, octet) in changes.iter().take(6) {
             let at = usize::from(*at) % out.len();
             let octet = if what & 4 == 0 {
@@ -154,6 +191,27 @@ mod tests {
     fn the_seed_reaches_every_target() {
         assert!(parse(SEED).is_some_and(|message| verdict(&message).is_ok()));
         assert_eq!(stream(&mut std::iter::once(SEED)).len(), 2);
+    }
+
+    const BODIES: [&[u8]; 3] = [
+        b"<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'><watcher-list resource='sip:a@b' package='presence'><watcher id='1' status='active' event='subscribe' display-name='&lt;'>sip:c@d</watcher></watcher-list></watcherinfo>",
+        b"<dialog-info xmlns='urn:ietf:params:xml:ns:dialog-info' version='0' state='full' entity='sip:a@b'><dialog id='1'><state event='cancelled'>terminated</state><local><identity display='x'>sip:a@b</identity></local></dialog></dialog-info>",
+        b"<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:d='urn:ietf:params:xml:ns:pidf:data-model' entity='sip:a@b'><tuple id='t'><status><basic>open</basic></status><note>x</note></tuple><d:person id='t'><x/></d:person></presence>",
+    ];
+
+    #[test]
+    fn bodies_that_are_read_are_written_to_be_read() {
+        for seed in BODIES {
+            bodies(seed);
+        }
+        assert!(WatcherInfo::parse(BODIES[0]).is_ok() && DialogInfo::parse(BODIES[1]).is_ok());
+        assert!(Published::parse(BODIES[2]).is_ok());
+        bolero::check!()
+            .with_type::<(u8, Vec<(u16, u8, u8)>)>()
+            .for_each(|(which, changes)| {
+                let seed = BODIES[usize::from(*which) % BODIES.len()];
+                bodies(&mutated_from(seed, changes));
+            });
     }
 
     #[test]

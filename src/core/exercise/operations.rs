@@ -193,7 +193,9 @@ fn publish(world: &mut World, input: &mut Input<'_>) {
             source: source(input),
             client: None,
         },
+        key: None,
         presence: (input.below(5) > 0).then(|| Presence::of(STATES[input.below(STATES.len())])),
+        calls: None,
         lease: (input.below(2) == 0).then(|| input.lease()),
     });
     let _ = world.ask(who, &caller(who, stack), command);
@@ -248,6 +250,7 @@ fn change_access(world: &mut World, input: &mut Input<'_>) {
         schemes: Vec::new(),
         grant,
         deny,
+        ask: Rights::default(),
     };
     let list = match input.below(4) {
         0 => Vec::new(),

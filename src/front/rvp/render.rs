@@ -24,7 +24,9 @@ pub(super) fn change(
     change: &Change,
 ) -> Option<Bytes> {
     let update = match change {
-        Change::Presence(view) => PropertyUpdate::set([translate::state_property(view)]),
+        Change::Presence(view) | Change::Pending(view) => {
+            PropertyUpdate::set([translate::state_property(view)])
+        }
         Change::Properties(changes) => PropertyUpdate {
             changes: changes.iter().filter_map(property).collect(),
         },
@@ -32,7 +34,17 @@ pub(super) fn change(
             PropertyUpdate::set([translate::state_property(view)])
         }
         // The watcher's own doing, or told by the lease.
-        Change::Ended(Ended::Expired | Ended::Unwatched | Ended::Deactivated, _) => return None,
+        Change::Ended(
+            Ended::Expired
+            | Ended::Unwatched
+            | Ended::Deactivated
+            | Ended::Rejected
+            | Ended::GaveUp
+            | Ended::Replaced,
+            _,
+        ) => return None,
+        // RVP has no words for these, and nobody asks for them by RVP.
+        Change::Watchers(_) | Change::Calls(_) | Change::Last(..) => return None,
     };
     if update.changes.is_empty() {
         return None;

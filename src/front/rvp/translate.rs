@@ -29,6 +29,7 @@ pub(super) fn presence(state: &WireState) -> Presence {
             origin: Origin::Automatic,
             token: Some(token.into()),
             note: Some(token.into()),
+            document: None,
         },
     }
 }
@@ -222,6 +223,8 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         schemes,
         grant: rights(ace.grant),
         deny: rights(ace.deny),
+        // RVP can't ask; what is asked is kept apart from what RVP clients write.
+        ask: Rights::default(),
     })
 }
 
@@ -236,6 +239,15 @@ fn stranger(node: &NodeUrl) -> Option<Address> {
 
 /// An entry as a client reads it; `None` for those that RVP can't say.
 pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ace> {
+    let grant = match entry.subject {
+        // "Everybody may" where people are asked means that everybody may ask.
+        Subject::Everybody => Rights(entry.grant.0 | entry.ask.0),
+        _ => entry.grant,
+    };
+    let only_asks = grant.0 | entry.deny.0 == 0 && entry.ask.0 != 0;
+    if only_asks {
+        return None;
+    }
     let principal = match &entry.subject {
         Subject::Everybody => AcePrincipal::All,
         Subject::Address(address) => AcePrincipal::One(names.href(address, spoken)),
@@ -257,7 +269,7 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
     Some(Ace {
         principal,
         credentials,
-        grant: wire_rights(entry.grant),
+        grant: wire_rights(grant),
         deny: wire_rights(entry.deny),
     })
 }
@@ -286,6 +298,7 @@ mod tests {
                 token: value.token,
                 note: value.note,
                 since: Time(0),
+                documents: None,
             };
             assert_eq!(state(&view).as_str(), token);
         }

@@ -1,10 +1,12 @@
 //! What all shards of the front share.
 
+use super::event::lines::Lines;
 use super::handle::Way;
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
 use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
+use super::notified::Notified;
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -32,6 +34,8 @@ pub(super) struct Settings {
     pub(super) udp_max: usize,
     /// Leases of bindings, publications and subscriptions.
     pub(super) leases: Durations,
+    /// Octets of one published document.
+    pub(super) publication: usize,
     /// Contacts of one REGISTER.
     pub(super) bindings: usize,
     /// Transactions per shard.
@@ -64,6 +68,10 @@ pub(super) struct Front {
     pub(super) locator: Arc<Locator>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
+    /// Telephone lines.
+    pub(super) lines: Lines,
+    /// What became of the last NOTIFY of each subscription.
+    pub(super) notified: Arc<Notified>,
     inboxes: Vec<Arc<Inbox>>,
     /// Keys tags and the split over shards, so that nobody outside can aim at one.
     secret: RandomState,
@@ -84,6 +92,7 @@ impl Front {
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
+        lines: Lines,
     ) -> Self {
         Self {
             boot: hub.now().0,
@@ -94,6 +103,8 @@ impl Front {
             settings,
             neighbours,
             locator,
+            lines,
+            notified: Arc::default(),
             inboxes,
             secret: RandomState::new(),
             contacts: RwLock::default(),

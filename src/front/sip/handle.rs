@@ -102,12 +102,19 @@ impl Binding {
 struct WatchHead {
     v: u8,
     way: Way,
+    /// The media type of its bodies; missing in states of older versions.
+    #[serde(default)]
+    kind: String,
 }
 
 /// A subscription: its Call-ID in a line of its own (it is looked at for every event), the way its
 /// SUBSCRIBE came, then the engine's own form.
-pub(super) fn save_watch(way: Way, notifier: &Notifier) -> Handle {
-    let head = WatchHead { v: VERSION, way };
+pub(super) fn save_watch(way: Way, notifier: &Notifier, kind: &str) -> Handle {
+    let head = WatchHead {
+        v: VERSION,
+        way,
+        kind: kind.to_owned(),
+    };
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(notifier.dialog().call_id.as_bytes());
     out.push(b'\n');
@@ -124,11 +131,11 @@ pub(super) fn watch_call_id(handle: &[u8]) -> &[u8] {
 }
 
 /// What [`save_watch`] wrote.
-pub(super) fn restore_watch(handle: &[u8]) -> Option<(Way, Notifier)> {
+pub(super) fn restore_watch(handle: &[u8]) -> Option<(Way, Notifier, String)> {
     let mut parts = handle.splitn(3, |octet| *octet == b'\n').skip(1);
     let head: WatchHead = serde_json::from_slice(parts.next()?).ok()?;
     let notifier = Notifier::restore(parts.next()?).ok()?;
-    (head.v == VERSION).then_some((head.way, notifier))
+    (head.v == VERSION).then_some((head.way, notifier, head.kind))
 }
 
 #[cfg(test)]

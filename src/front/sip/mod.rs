@@ -2,9 +2,10 @@
 //!
 //! Path of a request: `listen` (sockets) -> `inbox` of the shard that its Call-ID names -> `request`
 //! (order of checks, `decisions.md` 7) -> one file per method -> the hub -> the same shard answers.
-//! Path of an event: `outbound` -> `inbox` -> `deliver` or `subscribe` -> `listen`.
+//! Path of an event: `outbound` -> `inbox` -> `deliver` or `event` -> `listen`.
 
 mod deliver;
+mod event;
 mod front;
 mod handle;
 mod inbox;
@@ -12,6 +13,7 @@ mod listen;
 mod locate;
 mod message;
 mod neighbour;
+mod notified;
 mod outbound;
 mod place;
 mod publish;
@@ -19,10 +21,10 @@ mod registrar;
 mod request;
 mod shard;
 mod status;
-mod subscribe;
 mod translate;
 
 pub use neighbour::NeighbourLine;
+pub use notified::Notified;
 pub use status::status_of;
 
 use crate::config::Config;
@@ -32,6 +34,7 @@ use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
+use event::lines::Lines;
 use front::{Door, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
@@ -115,6 +118,7 @@ impl SipFront {
             inboxes.collect(),
             settings(config, shards),
             (neighbours, Arc::new(locator)),
+            Lines::new(&config.sip),
         ));
         let orders: Weak<Front> = Arc::downgrade(&front);
         front.neighbours.order_at(orders as Weak<dyn Orders>);
@@ -160,6 +164,11 @@ impl SipFront {
         self.front.sockets.start(doors, routes, door);
     }
 
+    /// What became of the last NOTIFY of each subscription.
+    pub fn notified(&self) -> Arc<Notified> {
+        Arc::clone(&self.front.notified)
+    }
+
     /// Open stream connections.
     pub fn connections(&self) -> usize {
         self.front.sockets.connections()
@@ -177,6 +186,7 @@ fn settings(config: &Config, shards: usize) -> Settings {
             default: secs(limits.lease_max).min(3600),
         },
         bindings: limits.bindings,
+        publication: limits.publication_octets,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
         streams: !config.sip.tcp.is_empty(),

@@ -32,8 +32,6 @@ const METHODS: [Method; 6] = [
 ];
 /// For Allow. ACK and CANCEL are understood.
 const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, OPTIONS, ACK, CANCEL";
-/// Event packages served.
-pub(super) const EVENTS: &str = "presence";
 /// COMPAT(many): extensions that need nothing of us.
 const EXTENSIONS: [&str; 1] = ["outbound"];
 
@@ -155,13 +153,17 @@ impl Shard {
             // Its proof is the dialog that only the two of us know (RFC 6665 4.1.3).
             return self.notified(now, &req);
         }
+        if method == Some(Method::Publish) && self.front.lines.trusts(req.flow.peer.ip()) {
+            // A telephone system that is known by its address: it has no account.
+            return self.publish(now, req, None, &target);
+        }
         let Some(known) = self.identify(now, &req, local, &target) else {
             return;
         };
         match method {
             Some(Method::Register) => self.register(now, req, &known, local),
             Some(Method::Message) => self.message(now, req, known, &target),
-            Some(Method::Publish) => self.publish(now, req, &known, &target),
+            Some(Method::Publish) => self.publish(now, req, Some(&known), &target),
             Some(Method::Subscribe) => self.subscribe(now, req, &known, &target),
             _ => match self.target(&target, crate::hub::Want::Send) {
                 Ok(_) => self.options(now, &req),
@@ -217,7 +219,7 @@ impl Shard {
         self.respond(now, req, 200, |r| {
             r.header(HeaderId::Allow, ALLOW)
                 .header(HeaderId::Accept, translate::ACCEPT)
-                .header(HeaderId::AllowEvents, EVENTS)
+                .header(HeaderId::AllowEvents, super::event::allowed())
                 .header(HeaderId::Supported, "outbound")
         });
     }

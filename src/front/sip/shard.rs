@@ -1,5 +1,7 @@
 //! One shard: transactions, subscriptions and what is under way, in one task.
 
+use super::event::Cache;
+use super::event::serve::{Served, Subscribing};
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;
@@ -7,7 +9,6 @@ use super::message::Texting;
 use super::neighbour::{Errand, Pair, Upstreams};
 use super::publish::Publishing;
 use super::registrar::Registering;
-use super::subscribe::{Served, Subscribing};
 use crate::core::address::Address;
 use crate::core::command::Change;
 use crate::core::event::Event;
@@ -67,7 +68,8 @@ pub(super) struct Shard {
     /// Subscriptions by Call-ID and our tag.
     pub(super) dialogs: HashMap<Box<str>, Vec<WatchId>>,
     /// What watchers could not be told because they were not connected, the newest each.
-    pub(super) missed: HashMap<WatchId, (Address, Change)>,
+    pub(super) missed: HashMap<WatchId, Change>,
+    pub(super) cache: Cache,
     pub(super) errands: HashMap<u64, Errand>,
     /// When places of errands have been silent for too long; in order of time.
     pub(super) alarms: VecDeque<(Millis, u64)>,
@@ -94,6 +96,7 @@ impl Shard {
             errands: HashMap::new(),
             alarms: VecDeque::new(),
             upstreams: Upstreams::default(),
+            cache: Cache::default(),
             inbox,
             next: 0,
         }
@@ -119,7 +122,12 @@ impl Shard {
                     }
                 }
             }
+            let more = batch.more;
             wake = self.turn(batch);
+            if more {
+                // The rest of the watchers, after whatever came meanwhile.
+                self.inbox.again();
+            }
             tokio::task::consume_budget().await;
         }
     }
@@ -300,11 +308,12 @@ impl Shard {
             } => self.presence(now, (person, &of, watcher), watch, &handle, change),
             Event::WatchRestored {
                 person,
+                of,
                 watcher,
                 watch,
                 handle,
                 ..
-            } => self.watch_restored(person, watcher, watch, &handle),
+            } => self.watch_restored((person, &of, watcher), watch, &handle),
             // A message under way can't be taken back; its outcome is told all the same.
             Event::Cancel { .. }
             | Event::InboxPresence { .. }

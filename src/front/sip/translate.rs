@@ -4,6 +4,7 @@ use crate::core::message::{Content, Text};
 use crate::core::presence::{Presence, View};
 use crate::front::mapping::{Spoken, mapping};
 use bytes::Bytes;
+use sip::body::compose::Published;
 use sip::header::MediaType;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -90,20 +91,24 @@ fn escape(out: &mut String, text: &str) {
 
 /// What a published document says; `None` if it is not PIDF.
 pub(super) fn read_pidf(body: &[u8]) -> Option<Presence> {
-    let root = xml::parse(body, &xml::Limits::with_bytes(body.len().max(1))).ok()?;
-    if root.name.local() != "presence" {
-        return None;
-    }
+    Published::parse(body)
+        .ok()
+        .map(|document| meaning(&document))
+}
+
+/// What a published document comes to; the document itself is not kept here.
+pub(super) fn meaning(document: &Published) -> Presence {
     let mut reading = Reading::default();
-    reading.walk(&root);
+    reading.walk(document.root());
     let (state, origin) = mapping().read_pidf(&reading.spoken);
     let note = reading.note.filter(|note| !note.is_empty());
-    Some(Presence {
+    Presence {
         state,
         origin,
         token: None,
         note: note.map(Into::into),
-    })
+        document: None,
+    }
 }
 
 #[derive(Default)]
@@ -256,6 +261,7 @@ mod tests {
             token: None,
             note: note.map(Into::into),
             since: Time(0),
+            documents: None,
         }
     }
 

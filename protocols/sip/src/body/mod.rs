@@ -1,11 +1,15 @@
-//! The bodies of SIMPLE: presence documents, typing, plain text.
+//! The bodies of SIMPLE: presence, watcher and dialog documents, typing, plain text.
 //!
 //! Reading is tolerant in what may stand where, strict in XML (the `xml` crate). Writing is what the
 //! narrowest readers understand. States here are those of the documents; the front maps them.
 
+pub mod compose;
 pub mod composing;
+pub mod dialog_info;
 pub mod pidf;
 pub mod text;
+pub mod winfo;
+pub mod xpidf;
 
 use thiserror::Error;
 

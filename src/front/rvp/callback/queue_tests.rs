@@ -19,7 +19,7 @@ fn name(job: &Job) -> String {
             Change::Properties(changes) => {
                 format!("watch {} {} properties", watch.0.0, changes.len())
             }
-            Change::Ended(..) => "ended".into(),
+            _ => "ended".into(),
         },
     }
 }
@@ -134,6 +134,7 @@ fn change(watch: u32, state: Presence) -> Job {
                 token: None,
                 note: None,
                 since: Time(0),
+                documents: None,
             }),
         },
     }

@@ -275,7 +275,8 @@ async fn devices_are_shown_whole_and_together() {
     let house = House::new().await;
     let mut desk = house.tcp("bob").await;
     desk.register().await;
-    let mut mobile = house.udp("bob").await;
+    let mut mobile = house.tcp("bob").await;
+    mobile.register().await;
     let body = tuple(
         "desk",
         "open",

@@ -87,7 +87,10 @@ async fn options_to_the_server_needs_nobody() {
         ua.send(&text).await;
         let answer = ua.receive().await;
         assert_eq!(answer.status(), 200, "{uri}");
-        assert_eq!(answer.header("Allow-Events"), "presence");
+        assert_eq!(
+            answer.header("Allow-Events"),
+            "presence, presence.winfo, dialog"
+        );
     }
     let mut ua = house.tcp("alice").await;
     let say = ua.say("OPTIONS", "bob");

@@ -203,9 +203,6 @@ mod tests {
                     .all(|kind| package.kind(kind).is_some())
             );
         }
-        assert!(
-            super::package("Presence").is_none(),
-            "RFC 6665 8.2.1: with case"
-        );
+        assert!(package("Presence").is_none(), "RFC 6665 8.2.1: with case");
     }
 }

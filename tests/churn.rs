@@ -115,7 +115,7 @@ impl Day {
         for effect in effects {
             match effect {
                 Effect::Reply(_, reply) => answer = reply.ok(),
-                Effect::Emit(_, Event::Presence { watch, change, .. }) => self.tell(watch, change),
+                Effect::Emit(_, Event::Presence { watch, change, .. }) => self.tell(watch, &change),
                 _ => {}
             }
         }
@@ -123,7 +123,7 @@ impl Day {
     }
 
     /// What the front does with it: one NOTIFY, answered, unanswered or refused.
-    fn tell(&mut self, watch: WatchId, change: Change) {
+    fn tell(&mut self, watch: WatchId, change: &Change) {
         self.told += 1;
         let Some(notifier) = self.served.get_mut(&watch) else {
             return;
@@ -228,7 +228,7 @@ impl Day {
         };
         let lease = Some(Duration::from_secs(60 + self.below(900)));
         let key = Some(format!("device {device}").into());
-        let command = self.publication((key, None), Some(presence), None, lease);
+        let command = publication((key, None), Some(presence), None, lease);
         if let Some(Reply::Published { publication, .. }) = self.ask(&caller(0, PHONES), command) {
             self.published.retain(|known| *known != publication);
             self.published.push(publication);
@@ -257,30 +257,11 @@ impl Day {
         };
         let lease = Some(Duration::from_secs(60 + self.below(900)));
         let target = self.calls;
-        let command = self.publication((Some("line".into()), target), None, Some(calls), lease);
+        let command = publication((Some("line".into()), target), None, Some(calls), lease);
         self.calls = match self.ask(&caller(0, PHONES), command) {
             Some(Reply::Published { publication, .. }) => Some(publication),
             _ => None,
         };
-    }
-
-    fn publication(
-        &self,
-        (key, target): (Option<Arc<str>>, Option<PublicationId>),
-        presence: Option<Presence>,
-        calls: Option<Calls>,
-        lease: Option<Duration>,
-    ) -> Command {
-        Command::Publish(Publish {
-            stack: PHONES,
-            target: target.map(|id| (id, None)),
-            adopt: false,
-            hint: PointHint::default(),
-            key,
-            presence,
-            calls,
-            lease,
-        })
     }
 
     fn hour(&mut self) {
@@ -301,6 +282,24 @@ impl Day {
             self.most = self.most.max(self.served.len());
         }
     }
+}
+
+fn publication(
+    (key, target): (Option<Arc<str>>, Option<PublicationId>),
+    presence: Option<Presence>,
+    calls: Option<Calls>,
+    lease: Option<Duration>,
+) -> Command {
+    Command::Publish(Publish {
+        stack: PHONES,
+        target: target.map(|id| (id, None)),
+        adopt: false,
+        hint: PointHint::default(),
+        key,
+        presence,
+        calls,
+        lease,
+    })
 }
 
 fn subscribe(device: usize, number: u64) -> RawMessage {

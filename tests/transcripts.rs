@@ -148,8 +148,8 @@ impl Driver for Stage {
                 self.actor(actor)?.vanish();
                 Ok(())
             }
-            ["is", "in", "a", "call"] => self.actor(actor)?.call(true),
-            ["hangs", "up"] => self.actor(actor)?.call(false),
+            ["is", "in", "a", "call"] => self.actor(actor)?.on_phone(true),
+            ["hangs", "up"] => self.actor(actor)?.on_phone(false),
             ["is", "told", what @ ..] => self.told(&what.join(" ")),
             ["is", state] => self.actor(actor)?.set_state(state),
             ["watches", whom] => {

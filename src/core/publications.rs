@@ -137,11 +137,10 @@ impl User {
                 presence = Some(known.presence());
                 self.calls_changed = true;
             }
-            (None, None) => {}
             // Its tag is one of another kind of publication.
             (None, Some(_)) => return Err(Error::StaleId),
             (Some(_), None) if presence.is_some() => return Err(Error::StaleId),
-            (Some(_), None) => {}
+            (_, None) => {}
         }
         // A repeated value is a refresh, not a newer choice: the newest manual state wins.
         if let Some(presence) = presence {

@@ -32,7 +32,7 @@ fn publish(ua: &mut Ua, to: &str, event: &str, kind: &str, body: &str) -> Say {
     let mut say = ua.say("PUBLISH", to);
     say.headers = format!("Event: {event}\r\nExpires: 600\r\n");
     if !kind.is_empty() {
-        say.headers.push_str(&format!("Content-Type: {kind}\r\n"));
+        say.headers += &format!("Content-Type: {kind}\r\n");
     }
     body.clone_into(&mut say.body);
     say
@@ -195,16 +195,14 @@ async fn a_call_on_a_line_is_shown_and_ends() {
         kind,
         &dialog_info(1, "partial", &call("terminated")),
     );
-    say.headers
-        .push_str(&format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag")));
+    say.headers += &format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag"));
     let answer = pbx.ask(&say).await;
     assert_eq!(answer.status(), 200, "{}", answer.line);
     let told = bob.told("200 OK").await;
     assert!(!told.body.contains("on-the-phone"), "{}", told.body);
     // The same again is out of order and changes nothing.
     say.headers = say.headers.replace("SIP-If-Match", "X-Old");
-    say.headers
-        .push_str(&format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag")));
+    say.headers += &format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag"));
     assert_eq!(pbx.ask(&say).await.status(), 500);
 }
 
@@ -545,7 +543,7 @@ async fn newer_state_is_never_overtaken_by_older() {
         );
         let mut say = publish(&mut bob, "bob", "presence", "application/pidf+xml", &body);
         if !tag.is_empty() {
-            say.headers.push_str(&format!("SIP-If-Match: {tag}\r\n"));
+            say.headers += &format!("SIP-If-Match: {tag}\r\n");
         }
         let answer = bob.ask(&say).await;
         assert_eq!(answer.status(), 200);

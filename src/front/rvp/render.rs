@@ -24,16 +24,14 @@ pub(super) fn change(
     change: &Change,
 ) -> Option<Bytes> {
     let update = match change {
-        Change::Presence(view) | Change::Pending(view) => {
+        Change::Presence(view) | Change::Pending(view) | Change::Ended(Ended::NoResource, view) => {
             PropertyUpdate::set([translate::state_property(view)])
         }
         Change::Properties(changes) => PropertyUpdate {
             changes: changes.iter().filter_map(property).collect(),
         },
-        Change::Ended(Ended::NoResource, view) => {
-            PropertyUpdate::set([translate::state_property(view)])
-        }
-        // The watcher's own doing, or told by the lease.
+        // The watcher's own doing, or told by the lease; and of what is not presence RVP has no
+        // words, and nobody asks for it.
         Change::Ended(
             Ended::Expired
             | Ended::Unwatched
@@ -42,9 +40,10 @@ pub(super) fn change(
             | Ended::GaveUp
             | Ended::Replaced,
             _,
-        ) => return None,
-        // RVP has no words for these, and nobody asks for them by RVP.
-        Change::Watchers(_) | Change::Calls(_) | Change::Last(..) => return None,
+        )
+        | Change::Watchers(_)
+        | Change::Calls(_)
+        | Change::Last(..) => return None,
     };
     if update.changes.is_empty() {
         return None;

@@ -281,7 +281,7 @@ fn read_tag(tag: &str) -> Option<(PublicationId, u32)> {
 /// client that comes again takes along; and the package.
 fn key(req: &Req, package: &Package) -> String {
     let contact = req.message.contact().ok().flatten();
-    let instance = contact.as_ref().and_then(|contact| contact.instance());
+    let instance = contact.as_ref().and_then(sip::header::Contact::instance);
     match instance {
         Some(instance) => format!("device {instance} {}", package.name),
         None => {

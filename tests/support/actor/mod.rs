@@ -60,7 +60,7 @@ pub trait Actor {
     /// Watches somebody.
     fn watch(&mut self, whom: &str) -> Result<(), String>;
     /// Reports that a call is going on, or is over.
-    fn call(&mut self, _busy: bool) -> Result<(), String> {
+    fn on_phone(&mut self, _busy: bool) -> Result<(), String> {
         Err("only telephones report calls".to_owned())
     }
     /// Sends a text; the status of the final answer.

@@ -68,6 +68,7 @@ impl SipActor {
             sequence: 0,
             etag: None,
             domain: "example.com".to_owned(),
+            calls: 0,
         }
     }
 
@@ -83,7 +84,6 @@ impl SipActor {
             format!("sip:{who}")
         } else {
             format!("sip:{who}@{}", self.domain)
-            calls: 0,
         }
     }
 
@@ -271,7 +271,7 @@ impl Actor for SipActor {
             .map(|answer| status(&answer))
     }
 
-    fn call(&mut self, busy: bool) -> Result<(), String> {
+    fn on_phone(&mut self, busy: bool) -> Result<(), String> {
         self.calls += 1;
         let state = if busy { "confirmed" } else { "terminated" };
         let body = format!(

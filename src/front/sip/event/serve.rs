@@ -597,7 +597,7 @@ const HEAD: usize = 1_500;
 fn key(req: &Req, notifier: &Notifier, package: &Package) -> String {
     let id = notifier.event().id.as_deref().unwrap_or_default();
     let contact = req.message.contact().ok().flatten();
-    let instance = contact.as_ref().and_then(|contact| contact.instance());
+    let instance = contact.as_ref().and_then(sip::header::Contact::instance);
     match instance {
         Some(instance) => format!("device {instance} {} {id}", package.name),
         None => format!("call {} {} {id}", notifier.dialog().call_id, package.name),

@@ -91,7 +91,7 @@ fn mixes(text: &str) -> Vec<Mix> {
 /// Lines `#= ...` are the server's configuration.
 fn configuration(text: &str) -> String {
     let lines = text.lines().filter_map(|line| line.strip_prefix("#= "));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn play(text: &str, mix: &Mix) -> Result<(), String> {

@@ -4,6 +4,7 @@
 use crate::house::{House, Say, Sip, Ua, address, person};
 use sip::body::dialog_info::DialogInfo;
 use sip::body::winfo::{Event, Status, WatcherInfo};
+use std::fmt::Write as _;
 use tristack::core::command::{Command, Reply};
 
 const CONFIRM: &str = "[domain.\"example.com\"]\nconsent = \"confirm\"\n";
@@ -32,7 +33,7 @@ fn publish(ua: &mut Ua, to: &str, event: &str, kind: &str, body: &str) -> Say {
     let mut say = ua.say("PUBLISH", to);
     say.headers = format!("Event: {event}\r\nExpires: 600\r\n");
     if !kind.is_empty() {
-        say.headers += &format!("Content-Type: {kind}\r\n");
+        let _ = write!(say.headers, "Content-Type: {kind}\r\n");
     }
     body.clone_into(&mut say.body);
     say
@@ -195,14 +196,22 @@ async fn a_call_on_a_line_is_shown_and_ends() {
         kind,
         &dialog_info(1, "partial", &call("terminated")),
     );
-    say.headers += &format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag"));
+    let _ = write!(
+        say.headers,
+        "SIP-If-Match: {}\r\n",
+        answer.header("SIP-ETag")
+    );
     let answer = pbx.ask(&say).await;
     assert_eq!(answer.status(), 200, "{}", answer.line);
     let told = bob.told("200 OK").await;
     assert!(!told.body.contains("on-the-phone"), "{}", told.body);
     // The same again is out of order and changes nothing.
     say.headers = say.headers.replace("SIP-If-Match", "X-Old");
-    say.headers += &format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag"));
+    let _ = write!(
+        say.headers,
+        "SIP-If-Match: {}\r\n",
+        answer.header("SIP-ETag")
+    );
     assert_eq!(pbx.ask(&say).await.status(), 500);
 }
 
@@ -265,7 +274,17 @@ async fn a_telephone_system_known_by_its_address_needs_no_account() {
     );
     let text = pbx.write(&say, "");
     pbx.send(&text).await;
-    assert_eq!(pbx.response().await.status(), 403);
+    assert_eq!(pbx.response().await.status(), 407);
+    let say = publish(
+        &mut pbx,
+        "alice",
+        "dialog",
+        kind,
+        &dialog_info(1, "full", ""),
+    );
+    let text = pbx.write(&say, "");
+    pbx.send(&text).await;
+    assert_eq!(pbx.response().await.status(), 407, "no line");
 }
 
 #[tokio::test]
@@ -543,7 +562,7 @@ async fn newer_state_is_never_overtaken_by_older() {
         );
         let mut say = publish(&mut bob, "bob", "presence", "application/pidf+xml", &body);
         if !tag.is_empty() {
-            say.headers += &format!("SIP-If-Match: {tag}\r\n");
+            let _ = write!(say.headers, "SIP-If-Match: {tag}\r\n");
         }
         let answer = bob.ask(&say).await;
         assert_eq!(answer.status(), 200);

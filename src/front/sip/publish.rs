@@ -96,6 +96,16 @@ impl Shard {
         }
     }
 
+    /// Whether a telephone system known by its address says what one of its lines does.
+    pub(super) fn is_line_report(&self, req: &Req, target: &Named) -> bool {
+        let dialog = || EventId::of(&req.message).is_some_and(|e| *e.package == *"dialog");
+        let line = match target {
+            Named::Person(address) => self.front.lines.owner(address.local()).is_some(),
+            Named::Server | Named::Nobody => false,
+        };
+        line && self.front.lines.trusts(req.flow.peer.ip()) && dialog()
+    }
+
     /// The command that a PUBLISH means; `None` if it means nothing. RFC 3903 6, steps 3 to 6.
     #[allow(clippy::type_complexity)] // used in one place
     fn publication(
@@ -106,8 +116,10 @@ impl Shard {
         package: &Package,
     ) -> Result<(Arc<Account>, Caller, Option<Command>, Option<String>), Refused> {
         let body = body(req, package, self.front.settings.publication)?;
-        let (address, account) = self.published_one(target, package)?;
-        let caller = self.publisher(known, &address, &account, package)?;
+        let line = self.line(target, package);
+        let one = line.clone().map(Named::Person);
+        let (address, account) = self.target(one.as_ref().unwrap_or(target), Want::Send)?;
+        let caller = self.publisher(known, &address, &account, line.is_some())?;
         self.check_entity(req, &body, (&address, &account))?;
         let tag = req.message.if_match().ok().flatten().map(str::to_owned);
         let target = tag.as_deref().map(read_tag);
@@ -153,19 +165,13 @@ impl Shard {
         Ok((account, caller, command, removed))
     }
 
-    /// Whose state is published: the owner of the line, or the person the URI names.
-    fn published_one(
-        &self,
-        target: &Named,
-        package: &Package,
-    ) -> Result<(Address, Arc<Account>), Error> {
-        if package.topic == Topic::Calls
-            && let Named::Person(address) = target
-            && let Some(owner) = self.front.lines.owner(address.local())
-        {
-            return self.target(&Named::Person(owner.clone()), Want::Send);
-        }
-        self.target(target, Want::Send)
+    /// The owner of the line whose calls are published, if it is a line.
+    fn line(&self, target: &Named, package: &Package) -> Option<Address> {
+        let Named::Person(address) = target else {
+            return None;
+        };
+        let line = self.front.lines.owner(address.local());
+        line.filter(|_| package.topic == Topic::Calls).cloned()
     }
 
     /// On whose behalf it is stored: the person himself, or a telephone system's for its lines.
@@ -174,13 +180,13 @@ impl Shard {
         known: Option<&Known>,
         address: &Address,
         account: &Account,
-        package: &Package,
+        line: bool,
     ) -> Result<Caller, Error> {
         let system = match known {
             None => true,
             Some(known) => self.front.lines.is_system(&known.granted.caller.address),
         };
-        if system && package.topic == Topic::Calls {
+        if system && line {
             return Ok(Front::internal(address.clone(), account.person));
         }
         let denied = Error::Denied("publish for another");

@@ -153,7 +153,7 @@ impl Shard {
             // Its proof is the dialog that only the two of us know (RFC 6665 4.1.3).
             return self.notified(now, &req);
         }
-        if method == Some(Method::Publish) && self.front.lines.trusts(req.flow.peer.ip()) {
+        if method == Some(Method::Publish) && self.is_line_report(&req, &target) {
             // A telephone system that is known by its address: it has no account.
             return self.publish(now, req, None, &target);
         }

@@ -245,9 +245,10 @@ mod tests {
             let bad = TWO.replace(from, to);
             assert!(DialogInfo::parse(bad.as_bytes()).is_err(), "{bad}");
         }
-        let many: String = (0..65)
+        let many: Vec<_> = (0..65)
             .map(|at| format!("<dialog id=\"d{at}\"><state>early</state></dialog>"))
             .collect();
+        let many = many.concat();
         let bad = TWO.replace("</dialog-info>", &format!("{many}</dialog-info>"));
         assert!(DialogInfo::parse(bad.as_bytes()).is_err());
         assert!(DialogInfo::parse(b"").is_err());

@@ -7,8 +7,10 @@
 
 mod cause;
 mod judge;
+mod kerberos;
 mod link;
 mod names;
+mod negotiate;
 mod ntlm;
 mod refusals;
 mod shared;
@@ -17,6 +19,7 @@ mod tests;
 
 pub use cause::Cause;
 pub use judge::{Judge, NoVerdict, Question, Verdicts};
+pub use kerberos::{Acceptance, Accepted, Codes, Kerberos, NoTicket, Tickets};
 pub use link::{Link, On};
 pub use refusals::Refusal;
 pub use shared::Shared;
@@ -167,6 +170,7 @@ pub struct Gate {
     refusals: Mutex<Refusals>,
     stats: GateStats,
     judge: Judge,
+    kerberos: Option<Kerberos>,
 }
 
 impl Gate {
@@ -187,6 +191,7 @@ impl Gate {
             refusals: Mutex::default(),
             stats: GateStats::default(),
             judge: Judge::Local,
+            kerberos: None,
         }
     }
 

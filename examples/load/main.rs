@@ -243,7 +243,7 @@ async fn ours(
         "fanout-sip" => work::fanout::fan_out(server, plan, Kind::Sip).await,
         "fanout-rvp" => work::fanout::fan_out(server, plan, Kind::Rvp).await,
         "signed-in" => work::memory::signed_in(server, users).await,
-        "dead" => work::fault::dead::dead(server, plan.span(30, 90)).await,
+        "dead" => work::fault::dead::dead(server, plan.span(60, 180)).await,
         "slow" => work::fault::slow::slow(server).await,
         "slowloris" => work::fault::slowloris::slowloris(server).await,
         "restart" => work::fault::restart::restart(server).await,

@@ -182,6 +182,7 @@ pub(super) fn caps(config: &Config) -> Caps {
         config.limits.connections,
         config.limits.loopback,
     )
+    .vanished_after(config.limits.vanished)
 }
 
 /// The portal's listeners; with TLS they present the certificate of `[tls]`.

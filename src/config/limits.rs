@@ -70,6 +70,8 @@ limits! {
     body_timeout: span = secs(30),
     /// Idle HTTP connections are closed after this.
     idle_timeout: span = secs(300),
+    /// Connections whose client has vanished without a word are closed after this.
+    vanished: span = secs(90),
     /// Connect to a callback.
     callback_connect: span = secs(3),
     /// Answer of a callback.

@@ -204,6 +204,17 @@ impl Server {
         }
     }
 
+    /// Sockets that it has open.
+    pub fn sockets(&self) -> usize {
+        let Some(child) = &self.child else { return 0 };
+        let open = std::fs::read_dir(format!("/proc/{}/fd", child.id()));
+        let links = open.expect("its files").flatten();
+        links
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .filter(|link| link.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     /// Resident memory in octets.
     pub fn memory(&self) -> u64 {
         let Some(child) = &self.child else { return 0 };

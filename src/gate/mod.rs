@@ -83,6 +83,10 @@ pub enum Offer {
     Md5,
     /// MD5 first, then SHA-256 (SIP, RFC 8760); the other way round for accounts that used it.
     Both,
+    /// SHA-256 first, then MD5.
+    Sha256First,
+    /// SHA-256 alone.
+    Sha256,
 }
 
 /// One request at the gate.
@@ -170,6 +174,16 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// A key for something else, as lasting as the secret of nonces and told by nothing about it.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::new().chain_update(b"tristack\0");
+        let hash = hash.chain_update(purpose).chain_update([0]);
+        hash.chain_update(self.secrets.nonce_secret())
+            .finalize()
+            .into()
+    }
+
     /// A gate before these accounts.
     pub fn new(
         accounts: Arc<dyn Accounts>,
@@ -403,11 +417,14 @@ impl Gate {
         if !uri_agrees(&credentials.uri, attempt.uri) {
             return Some(Fault::Uri);
         }
+        let weak = credentials.algorithm.base() == Algorithm::Md5;
+        if weak && attempt.offer == Offer::Sha256 {
+            return Some(Fault::Algorithm);
+        }
         if self.settings.strict_digest {
             if credentials.qop.is_none() {
                 return Some(Fault::Qop);
             }
-            let weak = credentials.algorithm.base() == Algorithm::Md5;
             if weak && self.is_modern(account.person.0) {
                 return Some(Fault::Algorithm);
             }
@@ -480,6 +497,8 @@ impl Gate {
                 }
             }
             Offer::Both => vec![ask(Algorithm::Md5), ask(Algorithm::Sha256)],
+            Offer::Sha256First => vec![ask(Algorithm::Sha256), ask(Algorithm::Md5)],
+            Offer::Sha256 => vec![ask(Algorithm::Sha256)],
         };
         Decision::Challenge {
             values,

@@ -27,8 +27,16 @@ pub struct Server {
     pub admin: SocketAddr,
     /// RVP over HTTPS, if it listens.
     pub rvps: Option<SocketAddr>,
+    /// SIP over TLS, WebSocket and secure WebSocket, where it listens so.
+    pub sip_tls: Option<SocketAddr>,
+    /// SIP over WebSocket.
+    pub sip_ws: Option<SocketAddr>,
+    /// SIP over secure WebSocket.
+    pub sip_wss: Option<SocketAddr>,
     /// Further lines of `[rvp]`.
     rvp_lines: String,
+    /// Further lines of `[sip]`.
+    sip_lines: String,
 }
 
 impl Server {
@@ -44,6 +52,19 @@ impl Server {
 
     /// The same with further lines of `[rvp]`, too.
     pub fn start_rvp(users: &[&str], rvp_lines: &str, configuration: &str) -> Self {
+        Self::start_lines(users, (rvp_lines, ""), configuration)
+    }
+
+    /// The same with further lines of `[sip]`, too.
+    pub fn start_sip(users: &[&str], sip_lines: &str, configuration: &str) -> Self {
+        Self::start_lines(users, ("", sip_lines), configuration)
+    }
+
+    fn start_lines(
+        users: &[&str],
+        (rvp_lines, sip_lines): (&str, &str),
+        configuration: &str,
+    ) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tristack-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -57,7 +78,11 @@ impl Server {
             sip_tcp: any,
             admin: any,
             rvps: None,
+            sip_tls: None,
+            sip_ws: None,
+            sip_wss: None,
             rvp_lines: rvp_lines.to_owned(),
+            sip_lines: sip_lines.to_owned(),
         };
         server.configure(configuration);
         server.import(users);
@@ -156,6 +181,11 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
+    /// The certificate that it made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("data/tls-certificate.pem")
+    }
+
     /// A folder below the server's own, removed with it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let path = self.folder.join(name);
@@ -176,9 +206,9 @@ impl Server {
             text,
             "[server]\ndata_dir = \"data\"\ndomains = [\"example.com\"]\n\
              [rvp]\nlisten = [\"{}\"]\nhosts = [\"im.example.com\", \"localhost\", \"127.0.0.1\"]\n{}\n\
-             [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n[admin]\nlisten = \"{}\"\n\
+             [sip]\nudp = [\"{}\"]\ntcp = [\"{}\"]\n{}\n[admin]\nlisten = \"{}\"\n\
              [log]\nlevel = \"debug\"\n{more}",
-            self.rvp, self.rvp_lines, self.sip_udp, self.sip_tcp, self.admin
+            self.rvp, self.rvp_lines, self.sip_udp, self.sip_tcp, self.sip_lines, self.admin
         );
         std::fs::write(self.folder.join("tristack.toml"), text).expect("a configuration");
     }
@@ -219,6 +249,10 @@ impl Server {
         self.sip_tcp = address("tcp:");
         self.admin = address("admin=http://");
         self.rvps = ready.contains("rvps=").then(|| address("rvps=https://"));
+        let maybe = |start: &str| ready.contains(start).then(|| address(start));
+        self.sip_tls = maybe(",tls:");
+        self.sip_ws = maybe(",ws:");
+        self.sip_wss = maybe(",wss:");
     }
 }
 

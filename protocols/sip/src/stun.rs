@@ -250,7 +250,10 @@ mod tests {
         assert_eq!(out.get(28..34), Some(&[0, 10, 0, 2, 0, 0x24][..]));
         // Optional ones are passed over.
         let software = request(&[(0x8022, b"x")], false);
-        assert_eq!(answer(&software, from("192.0.2.1:1")).unwrap()[..2], SUCCESS);
+        assert_eq!(
+            answer(&software, from("192.0.2.1:1")).unwrap()[..2],
+            SUCCESS
+        );
     }
 
     #[test]

@@ -124,7 +124,11 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() != 2 * (SHORT + PROOF) && text.len() != 2 * (LONG + PROOF) {
         return None;
     }
-    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digit = |octet: u8| {
+        char::from(octet)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
     text.as_bytes()
         .chunks_exact(2)
         .map(|pair| match pair {

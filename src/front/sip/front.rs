@@ -1,22 +1,23 @@
 //! What all shards of the front share.
 
-use super::handle::Way;
+use super::handle::{Binding, Way};
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Route, TetherChange};
+use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
 use crate::core::event::{Event, Outbound};
 use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{Hub, ReplyTo};
 use crate::net::Tls;
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
 use sip::subscription::Durations;
+use sip::token::FlowToken;
 use sip::{HeaderId, Method, RawMessage};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -36,6 +37,8 @@ pub(super) struct Settings {
     pub(super) transactions: usize,
     /// Bounds of one message.
     pub(super) message: sip::Limits,
+    /// Digest algorithms.
+    pub(super) offer: Offer,
 }
 
 /// A point that came over a connection.
@@ -46,6 +49,8 @@ pub(super) struct Bound {
     pub(super) inbox: Arc<str>,
     pub(super) caller: Caller,
 }
+
+type Flows = HashMap<(PersonId, Arc<str>), Vec<(PointId, Binding)>>;
 
 /// Shared by all shards.
 pub(super) struct Front {
@@ -65,6 +70,10 @@ pub(super) struct Front {
     bound: Mutex<HashMap<u64, Vec<Bound>>>,
     /// The newest connection with a binding, by person and machine.
     connections: Mutex<HashMap<(PersonId, IpAddr), u64>>,
+    /// Flows of clients that keep several (RFC 5626), by person and inbox.
+    flows: Mutex<Flows>,
+    /// Keys flow tokens; as lasting as the nonces' secret.
+    token_key: [u8; 32],
 }
 
 impl Front {
@@ -78,6 +87,7 @@ impl Front {
     ) -> Self {
         Self {
             boot: hub.now().0,
+            token_key: gate.derive(b"flow token"),
             hub,
             gate,
             sockets,
@@ -88,6 +98,70 @@ impl Front {
             contacts: RwLock::default(),
             bound: Mutex::default(),
             connections: Mutex::default(),
+            flows: Mutex::default(),
+        }
+    }
+
+    /// A flow as the user part of a Record-Route or Path URI of ours (RFC 5626 5.2).
+    #[allow(dead_code)] // for dialogs that pass through us
+    pub(super) fn flow_token(&self, flow: Flow) -> String {
+        let boot = self.boot;
+        FlowToken { flow, boot }.seal(&self.token_key)
+    }
+
+    /// The flow that a user part names (RFC 5626 5.3): `None` if it is no token, an error with the
+    /// status if it is forged (403) or its flow is gone (430).
+    #[allow(dead_code)] // for dialogs that pass through us
+    pub(super) fn flow_of_token(&self, user: &str) -> Option<Result<Flow, u16>> {
+        if !FlowToken::is_meant(user) {
+            return None;
+        }
+        let Some(token) = FlowToken::open(user, &self.token_key) else {
+            return Some(Err(403));
+        };
+        let flow = token.flow;
+        let ours = !flow.transport.is_reliable() || token.boot == self.boot;
+        Some(if ours && self.is_open(flow) {
+            Ok(flow)
+        } else {
+            Err(430)
+        })
+    }
+
+    /// This point is one of several flows of a client.
+    pub(super) fn add_flow(&self, person: PersonId, point: &PointInfo, binding: &Binding) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        let list = flows.entry(key).or_default();
+        list.retain(|(other, _)| *other != point.id);
+        list.push((point.id, binding.clone()));
+    }
+
+    /// The newest other flow of the same client that stands and was not tried.
+    pub(super) fn sibling(
+        &self,
+        person: PersonId,
+        inbox: &Arc<str>,
+        tried: &[PointId],
+    ) -> Option<(PointId, Binding, Flow)> {
+        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = flows.get(&(person, Arc::clone(inbox)))?;
+        let usable = |(point, binding): &(PointId, Binding)| {
+            let flow = binding.way.flow(self.boot)?;
+            let fresh = !tried.contains(point) && self.is_open(flow);
+            fresh.then(|| (*point, binding.clone(), flow))
+        };
+        list.iter().rev().find_map(usable)
+    }
+
+    fn forget_flow(&self, person: PersonId, point: &PointInfo) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        if let Some(list) = flows.get_mut(&key) {
+            list.retain(|(other, _)| *other != point.id);
+            if list.is_empty() {
+                flows.remove(&key);
+            }
         }
     }
 
@@ -239,7 +313,9 @@ impl Front {
     }
 
     /// A point is gone.
-    pub(super) fn unbind(&self, person: PersonId, point: PointId, contact: &str, way: &Way) {
+    pub(super) fn unbind(&self, person: PersonId, info: &PointInfo, binding: &Binding) {
+        self.forget_flow(person, info);
+        let (point, contact, way) = (info.id, &*binding.contact, &binding.way);
         let mut contacts = self
             .contacts
             .write()

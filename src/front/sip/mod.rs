@@ -22,10 +22,10 @@ mod translate;
 
 pub use status::status_of;
 
-use crate::config::Config;
+use crate::config::{Algorithm, Config};
 use crate::core::message::Fidelity;
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
@@ -157,6 +157,12 @@ fn settings(config: &Config, shards: usize) -> Settings {
         bindings: limits.bindings,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
+        offer: match config.sip.digest.as_slice() {
+            [Algorithm::Md5] => Offer::Md5,
+            [Algorithm::Sha256] => Offer::Sha256,
+            [Algorithm::Sha256, ..] => Offer::Sha256First,
+            _ => Offer::Both,
+        },
     }
 }
 

@@ -32,7 +32,9 @@ const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, OPTIONS, ACK, CANCEL
 /// Event packages served.
 pub(super) const EVENTS: &str = "presence";
 /// COMPAT(many): extensions that need nothing of us.
-const EXTENSIONS: [&str; 1] = ["outbound"];
+const EXTENSIONS: [&str; 2] = ["outbound", "path"];
+/// For Supported.
+pub(super) const SUPPORTED: &str = "outbound, path";
 
 /// An authenticated request.
 pub(super) struct Known {
@@ -165,7 +167,7 @@ impl Shard {
             r.header(HeaderId::Allow, ALLOW)
                 .header(HeaderId::Accept, translate::ACCEPT)
                 .header(HeaderId::AllowEvents, EVENTS)
-                .header(HeaderId::Supported, "outbound")
+                .header(HeaderId::Supported, SUPPORTED)
         });
     }
 
@@ -284,18 +286,18 @@ fn check(
         stack: SIP,
         domain,
         claimed,
-        offer: offer(message),
+        offer: offer(front, message),
         now: Time(now),
     })
 }
 
 /// What this client may be offered.
-fn offer(message: &RawMessage) -> Offer {
+fn offer(front: &Front, message: &RawMessage) -> Offer {
     // COMPAT(baresip 1.0): one challenge with an algorithm that it does not know makes it give up,
     // wherever it stands; RFC 8760 2.1 only expects that clients skip it.
     let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
     if agent.starts_with("baresip v0.") || agent.starts_with("baresip v1.") {
         return Offer::Md5;
     }
-    Offer::Both
+    front.settings.offer
 }

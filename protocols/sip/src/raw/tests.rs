@@ -148,7 +148,10 @@ fn websocket_messages_hold_one_message_each() {
     assert!(matches!(frame(&counted), Ok(StreamEvent::Message(_))));
     for two in [format!("{counted}{whole}"), format!("{counted}x")] {
         let refusal = frame(&two).expect_err("octets behind it");
-        assert_eq!((refusal.kind, refusal.status()), (RefusalKind::Surplus, 400));
+        assert_eq!(
+            (refusal.kind, refusal.status()),
+            (RefusalKind::Surplus, 400)
+        );
         assert!(refusal.salvage.is_some(), "it can be answered");
     }
     assert!(matches!(frame("\r\n\r\n"), Ok(StreamEvent::Ping)));

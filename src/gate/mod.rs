@@ -174,16 +174,6 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A key for something else, as lasting as the secret of nonces and told by nothing about it.
-    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
-        use sha2::{Digest as _, Sha256};
-        let hash = Sha256::new().chain_update(b"tristack\0");
-        let hash = hash.chain_update(purpose).chain_update([0]);
-        hash.chain_update(self.secrets.nonce_secret())
-            .finalize()
-            .into()
-    }
-
     /// A gate before these accounts.
     pub fn new(
         accounts: Arc<dyn Accounts>,

@@ -221,3 +221,55 @@ async fn answers_say_where_requests_came_from() {
         assert!(via.contains("received=127.0.0.1"), "{via}");
     }
 }
+
+/// `[sip] digest`: what is offered, and that nothing else is taken.
+#[tokio::test]
+async fn the_algorithms_of_digest_are_chosen() {
+    for (digest, offered) in [
+        ("[\"md5\"]", &["MD5"][..]),
+        ("[\"sha-256\"]", &["SHA-256"]),
+        ("[\"sha-256\", \"md5\"]", &["SHA-256", "MD5"]),
+        ("[\"md5\", \"sha-256\"]", &["MD5", "SHA-256"]),
+    ] {
+        let house = House::with(&format!("digest = {digest}\n")).await;
+        let mut bob = house.udp("bob").await;
+        let contact = bob.contact();
+        let say = bob.say_register(&format!("Contact: <{contact}>\r\n"));
+        let text = bob.write(&say, "");
+        bob.send(&text).await;
+        let challenge = bob.response().await;
+        let values = challenge.all("WWW-Authenticate");
+        assert_eq!(values.len(), offered.len(), "{values:?}");
+        for (value, algorithm) in values.iter().zip(offered) {
+            assert!(value.contains(&format!("algorithm={algorithm}")), "{value}");
+        }
+        assert_eq!(bob.ask(&say).await.status(), 200);
+    }
+}
+
+/// Behind a proxy that says for whom it speaks, that client is the source of everything.
+#[tokio::test]
+async fn a_proxy_names_the_client() {
+    let text = "proxy_protocol_from = [\"127.0.0.0/8\"]\n";
+    let house = House::with(text).await;
+    let mut bob = house.tcp("bob").await;
+    bob.send("PROXY TCP4 192.0.2.7 198.51.100.1 4711 5060\r\n")
+        .await;
+    let answer = bob.register().await;
+    assert_eq!(answer.status(), 200);
+    let via = answer.header("Via");
+    assert!(
+        via.contains("received=192.0.2.7;rport=4711")
+            || via.contains("rport=4711;received=192.0.2.7"),
+        "{via}"
+    );
+    // Without the header nobody is served.
+    let mut nobody = TcpStream::connect(house.tcp).await.unwrap();
+    nobody
+        .write_all(b"OPTIONS sip:example.com SIP/2.0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut said = Vec::new();
+    let _ = nobody.read_to_end(&mut said).await;
+    assert!(said.is_empty());
+}

@@ -42,7 +42,6 @@ mod scan;
 pub mod status;
 pub mod stun;
 pub mod subscription;
-pub mod token;
 pub mod transaction;
 pub mod ua;
 pub mod verdict;

@@ -113,7 +113,8 @@ impl Shard {
         // The same for every repeat, also after a restart (`decisions.md` 19).
         let way = again.tried.last().copied().unwrap_or(point);
         let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, way.0);
-        let via = format!("{};branch={branch};rport", self.via(flow));
+        let (via, alias) = (self.via(flow), self.alias(flow));
+        let via = format!("{via}{alias};branch={branch};rport");
         let bytes = if message.original.stack == SIP {
             self.forward(binding, &message, &via)
         } else {

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
 use sip::subscription::Durations;
-use sip::token::FlowToken;
 use sip::{HeaderId, Method, RawMessage};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -72,8 +71,6 @@ pub(super) struct Front {
     connections: Mutex<HashMap<(PersonId, IpAddr), u64>>,
     /// Flows of clients that keep several (RFC 5626), by person and inbox.
     flows: Mutex<Flows>,
-    /// Keys flow tokens; as lasting as the nonces' secret.
-    token_key: [u8; 32],
 }
 
 impl Front {
@@ -87,7 +84,6 @@ impl Front {
     ) -> Self {
         Self {
             boot: hub.now().0,
-            token_key: gate.derive(b"flow token"),
             hub,
             gate,
             sockets,
@@ -100,32 +96,6 @@ impl Front {
             connections: Mutex::default(),
             flows: Mutex::default(),
         }
-    }
-
-    /// A flow as the user part of a Record-Route or Path URI of ours (RFC 5626 5.2).
-    #[allow(dead_code)] // for dialogs that pass through us
-    pub(super) fn flow_token(&self, flow: Flow) -> String {
-        let boot = self.boot;
-        FlowToken { flow, boot }.seal(&self.token_key)
-    }
-
-    /// The flow that a user part names (RFC 5626 5.3): `None` if it is no token, an error with the
-    /// status if it is forged (403) or its flow is gone (430).
-    #[allow(dead_code)] // for dialogs that pass through us
-    pub(super) fn flow_of_token(&self, user: &str) -> Option<Result<Flow, u16>> {
-        if !FlowToken::is_meant(user) {
-            return None;
-        }
-        let Some(token) = FlowToken::open(user, &self.token_key) else {
-            return Some(Err(403));
-        };
-        let flow = token.flow;
-        let ours = !flow.transport.is_reliable() || token.boot == self.boot;
-        Some(if ours && self.is_open(flow) {
-            Ok(flow)
-        } else {
-            Err(430)
-        })
     }
 
     /// This point is one of several flows of a client.

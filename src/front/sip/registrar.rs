@@ -238,7 +238,8 @@ impl Shard {
         let Some(wire) = self.front.wire(flow) else {
             return;
         };
-        self.front.sockets.hold(&wire);
+        let kept_alive = done.outbound == Outbound::Direct;
+        self.front.sockets.hold(&wire, kept_alive);
         let agent = agent(&done.req.message).to_ascii_lowercase();
         if agent.contains("purple") || agent.contains("pidgin") {
             self.front.sockets.pace(&wire);

@@ -295,9 +295,12 @@ fn check(
 fn offer(front: &Front, message: &RawMessage) -> Offer {
     // COMPAT(baresip 1.0): one challenge with an algorithm that it does not know makes it give up,
     // wherever it stands; RFC 8760 2.1 only expects that clients skip it.
+    // COMPAT(JsSIP 3): looks at the last challenge only, and knows MD5 alone.
     let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
-    if agent.starts_with("baresip v0.") || agent.starts_with("baresip v1.") {
+    let offer = front.settings.offer;
+    let narrow = ["baresip v0.", "baresip v1.", "JsSIP "];
+    if narrow.iter().any(|name| agent.starts_with(name)) && offer != Offer::Sha256 {
         return Offer::Md5;
     }
-    front.settings.offer
+    offer
 }

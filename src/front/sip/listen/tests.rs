@@ -221,7 +221,7 @@ fn site(domain: &str, authorities: &[&Site]) -> Site {
         })
         .collect();
     let text = format!(
-        "[server]\ndomains = [{domain:?}]\ndata_dir = {:?}\n[sip]\ntls = \"127.0.0.1:0\"\n\
+        "[server]\ndomains = [{domain:?}]\ndata_dir = {:?}\n[sip]\ntcp = []\ntls = \"127.0.0.1:0\"\n\
          client_certificates = {:?}\n[tls]\nauthorities = {trusted:?}\n",
         folder.display().to_string(),
         if trusted.is_empty() { "off" } else { "ask" },
@@ -338,4 +338,32 @@ async fn a_plain_connection_is_never_lent() {
     sockets.lend(&flow, 5060);
     let at = SocketAddr::new(flow.peer.ip(), 5060);
     assert_ne!(sockets.dial(&Hop::tcp(at)), flow);
+}
+
+/// RFC 5626: a client that has promised keep-alives and is silent is gone, whatever TCP thinks.
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_flow_that_was_to_be_kept_alive_and_no_other() {
+    let (sockets, _, tcp, told, _tasks) = started();
+    let mut flows = Vec::new();
+    let mut clients = Vec::new();
+    for kept_alive in [true, false] {
+        let mut client = TcpStream::connect(tcp).await.unwrap();
+        client.write_all(OPTIONS.as_bytes()).await.unwrap();
+        let Inbound::Message(flow, _) = next(&told).await else {
+            panic!("a message")
+        };
+        sockets.hold(&flow, kept_alive);
+        flows.push(flow);
+        clients.push(client);
+    }
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        clients[0].write_all(b"\r\n\r\n").await.unwrap();
+        let mut pong = [0; 2];
+        clients[0].read_exact(&mut pong).await.unwrap();
+    }
+    assert!(flows.iter().all(|flow| sockets.is_open(flow)));
+    tokio::time::sleep(Duration::from_secs(125)).await;
+    assert!(matches!(next(&told).await, Inbound::Closed(flow) if flow == flows[0]));
+    assert!(sockets.is_open(&flows[1]));
 }

@@ -101,10 +101,9 @@ impl House {
     ) -> Self {
         let mut text = format!("[sip]\nudp = [\"{udp}\"]\ntcp = [\"{tcp}\"]\n{more}");
         if !more.contains("[server]") {
-            text += &format!(
-                "\n[server]\ndata_dir = {:?}\n",
-                folder.display().to_string()
-            );
+            use std::fmt::Write as _;
+            let folder = folder.display().to_string();
+            let _ = writeln!(text, "\n[server]\ndata_dir = {folder:?}");
         }
         let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
         let clock = Arc::new(SystemClock::new());

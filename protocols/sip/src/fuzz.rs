@@ -133,7 +133,7 @@ pub fn edits(data: &[u8]) {
 /// # Panics
 /// When that does not hold: that is the finding.
 pub fn stun(data: &[u8]) {
-    let peer = if data.len() % 2 == 0 {
+    let peer = if data.len().is_multiple_of(2) {
         SocketAddr::from(([192, 0, 2, 1], 1))
     } else {
         SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 1))

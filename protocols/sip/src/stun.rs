@@ -67,7 +67,7 @@ impl<'a> Request<'a> {
             return None;
         }
         let length = usize::from(u16::from_be_bytes(datagram.get(2..4)?.try_into().ok()?));
-        if length % 4 != 0 || HEAD + length != datagram.len() {
+        if !length.is_multiple_of(4) || HEAD + length != datagram.len() {
             return None;
         }
         let mut request = Self {

@@ -86,6 +86,10 @@ pub enum Offer {
     Md5,
     /// MD5 first, then SHA-256 (SIP, RFC 8760); the other way round for accounts that used it.
     Both,
+    /// SHA-256 first, then MD5.
+    Sha256First,
+    /// SHA-256 alone.
+    Sha256,
 }
 
 /// One request at the gate.
@@ -408,11 +412,14 @@ impl Gate {
         if !uri_agrees(&credentials.uri, attempt.uri) {
             return Some(Fault::Uri);
         }
+        let weak = credentials.algorithm.base() == Algorithm::Md5;
+        if weak && attempt.offer == Offer::Sha256 {
+            return Some(Fault::Algorithm);
+        }
         if self.settings.strict_digest {
             if credentials.qop.is_none() {
                 return Some(Fault::Qop);
             }
-            let weak = credentials.algorithm.base() == Algorithm::Md5;
             if weak && self.is_modern(account.person.0) {
                 return Some(Fault::Algorithm);
             }
@@ -485,6 +492,8 @@ impl Gate {
                 }
             }
             Offer::Both => vec![ask(Algorithm::Md5), ask(Algorithm::Sha256)],
+            Offer::Sha256First => vec![ask(Algorithm::Sha256), ask(Algorithm::Md5)],
+            Offer::Sha256 => vec![ask(Algorithm::Sha256)],
         };
         Decision::Challenge {
             values,

@@ -246,7 +246,9 @@ impl Listener {
                 built = Box::pin(layers.build(conn)) => built,
             };
             match built {
-                Ok(conn) => front(conn).await,
+                // A task of its own, no larger than that of a plain connection: most of them are
+                // idle most of the time.
+                Ok(conn) => drop(inner.spawn(front(conn))),
                 Err(cause) => {
                     tracing::info!(listener = %purpose, peer = %direct_peer, %cause, "connection refused");
                 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod events;
+mod flows;
 mod form;
 mod house;
 mod message;
@@ -9,3 +10,5 @@ mod presence;
 mod register;
 mod restart;
 mod torture;
+mod transports;
+mod websocket;

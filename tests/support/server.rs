@@ -29,6 +29,12 @@ pub struct Server {
     pub rvps: Option<SocketAddr>,
     /// The portal's URL, if there is one.
     pub portal: Option<String>,
+    /// SIP over TLS, WebSocket and secure WebSocket, where it listens so.
+    pub sip_tls: Option<SocketAddr>,
+    /// SIP over WebSocket.
+    pub sip_ws: Option<SocketAddr>,
+    /// SIP over secure WebSocket.
+    pub sip_wss: Option<SocketAddr>,
     /// Further lines of `[rvp]`.
     rvp_lines: String,
     /// Further lines of `[sip]`.
@@ -70,6 +76,18 @@ impl Server {
         Self::start_in(&[], users, rvp_lines, configuration)
     }
 
+    /// The same with further lines of `[sip]`, too.
+    pub fn start_sip(users: &[&str], sip_lines: &str, configuration: &str) -> Self {
+        Self::planned(&Plan {
+            domain: "example.com",
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            users,
+            rvp: "",
+            sip: sip_lines,
+            rest: configuration,
+        })
+    }
+
     /// The same with these variables in its environment, too.
     pub fn start_in(
         environment: &[(&str, &str)],
@@ -108,6 +126,9 @@ impl Server {
             admin: any,
             rvps: None,
             portal: None,
+            sip_tls: None,
+            sip_ws: None,
+            sip_wss: None,
             rvp_lines: plan.rvp.to_owned(),
             sip_lines: plan.sip.to_owned(),
             domain: plan.domain.to_owned(),
@@ -225,6 +246,11 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
+    /// The certificate that it made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("data/tls-certificate.pem")
+    }
+
     /// A folder below the server's own, removed with it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let path = self.folder.join(name);
@@ -298,6 +324,10 @@ impl Server {
             .find_map(|word| word.strip_prefix("portal="));
         self.portal = portal.map(str::to_owned);
         self.rvps = ready.contains("rvps=").then(|| address("rvps=https://"));
+        let maybe = |start: &str| ready.contains(start).then(|| address(start));
+        self.sip_tls = maybe(",tls:");
+        self.sip_ws = maybe(",ws:");
+        self.sip_wss = maybe(",wss:");
     }
 }
 

@@ -28,6 +28,14 @@ use std::sync::Arc;
 /// Above this a datagram is at risk of being fragmented (RFC 3261 18.1.1).
 const UDP_SAFE: usize = 1300;
 
+/// What it takes to send a text once more.
+pub(super) struct Again {
+    message: Arc<Message>,
+    inbox: Arc<str>,
+    /// Points whose flows have been tried.
+    tried: Vec<PointId>,
+}
+
 impl Shard {
     pub(super) fn deliver(
         &mut self,
@@ -54,30 +62,71 @@ impl Shard {
         let Some(binding) = Binding::restore(&point.handle) else {
             return report(&self.front, Outcome::Gone);
         };
-        let Some(mut flow) = self.front.way(&binding.way, &binding.contact) else {
+        let again = Again {
+            message: Arc::clone(message),
+            inbox: Arc::clone(&point.inbox),
+            tried: vec![point.id],
+        };
+        let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
+            if self.another_way(now, person, point.id, again) {
+                return;
+            }
             return report(&self.front, Outcome::Unreached);
         };
+        if redelivered {
+            tracing::debug!(message = %message.id, point = point.id.0, "SIP message sent again");
+        }
+        if let Err(outcome) = self.send_text(now, (person, point.id), (&binding, flow), again) {
+            report(&self.front, outcome);
+        }
+    }
+
+    /// The next flow of the same client, when one has failed (RFC 5626 5.3): false if there is no
+    /// other. To the core it is still the attempt on `point`.
+    pub(super) fn another_way(
+        &mut self,
+        now: Millis,
+        person: PersonId,
+        point: PointId,
+        mut again: Again,
+    ) -> bool {
+        let found = self.front.sibling(person, &again.inbox, &again.tried);
+        let Some((other, binding, flow)) = found else {
+            return false;
+        };
+        again.tried.push(other);
+        tracing::debug!(message = %again.message.id, peer = %flow.peer, "SIP flow failed: another one of the same client");
+        self.send_text(now, (person, point), (&binding, flow), again)
+            .is_ok()
+    }
+
+    /// Sends a text on that flow; the outcome if it can't even be tried.
+    fn send_text(
+        &mut self,
+        now: Millis,
+        (person, point): (PersonId, PointId),
+        (binding, mut flow): (&Binding, Flow),
+        again: Again,
+    ) -> Result<(), Outcome> {
+        let message = Arc::clone(&again.message);
         if message.original.bytes.len() > UDP_SAFE
-            && let Some(place) = stream_place(&binding, flow)
+            && let Some(place) = stream_place(binding, flow)
         {
             flow = Front::flow(&self.front.sockets.dial(&Hop::tcp(place)));
         }
         // The same for every repeat, also after a restart (`decisions.md` 19).
-        let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, point.id.0);
-        let via = format!("{};branch={branch};rport", self.via(flow));
+        let way = again.tried.last().copied().unwrap_or(point);
+        let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, way.0);
+        let (via, alias) = (self.via(flow), self.alias(flow));
+        let via = format!("{via}{alias};branch={branch};rport");
         let bytes = if message.original.stack == SIP {
-            self.forward(&binding, message, &via)
+            self.forward(binding, &message, &via)
         } else {
-            originate(&binding, message, point.id, &via)
+            originate(binding, &message, point, &via)
         };
-        let Some(bytes) = bytes else {
-            return report(&self.front, Outcome::Refused(Refusal::Unsupported));
-        };
+        let bytes = bytes.ok_or(Outcome::Refused(Refusal::Unsupported))?;
         if !fits(&self.front, flow, bytes.len()) {
-            return report(&self.front, Outcome::Refused(Refusal::TooLarge));
-        }
-        if redelivered {
-            tracing::debug!(message = %message.id, point = point.id.0, "SIP message sent again");
+            return Err(Outcome::Refused(Refusal::TooLarge));
         }
         let token = self.token();
         self.started.insert(
@@ -86,7 +135,8 @@ impl Shard {
                 person,
                 address: message.to.clone(),
                 message: message.id,
-                point: point.id,
+                point,
+                again: Box::new(again),
             },
         );
         let request = Outgoing {
@@ -98,6 +148,7 @@ impl Shard {
         };
         self.engine.start(now, request);
         self.drain(now);
+        Ok(())
     }
 
     /// The original with the target of the binding and our Via; identity and body untouched.
@@ -114,9 +165,12 @@ impl Shard {
             .insert_before(HeaderId::Via, via)
             .set(HeaderId::MaxForwards, hops.saturating_sub(1))
             // Routes led here; credentials were for us (RFC 3261 16.4, 22.3).
-            .remove_all(HeaderId::Route)
             .remove_all(HeaderId::Authorization)
             .remove_all(HeaderId::ProxyAuthorization);
+        match binding.route() {
+            Some(route) => edit.set(HeaderId::Route, route),
+            None => edit.remove_all(HeaderId::Route),
+        };
         if !original.has(HeaderId::ContentLength) {
             edit.set(HeaderId::ContentLength, original.body().len());
         }
@@ -158,7 +212,12 @@ pub(super) fn originate(
     let id = message.id;
     let request = Request::new(&Method::Message, &binding.contact)
         .header(HeaderId::Via, via)
-        .header(HeaderId::MaxForwards, 70)
+        .header(HeaderId::MaxForwards, 70);
+    let request = match binding.route() {
+        Some(route) => request.header(HeaderId::Route, route),
+        None => request,
+    };
+    let request = request
         .header(
             HeaderId::From,
             format_args!("{name}<{}>;tag={:x}", uri(&message.from), id.0 >> 64),

@@ -1,7 +1,7 @@
 //! What all shards of the front share.
 
 use super::event::lines::Lines;
-use super::handle::Way;
+use super::handle::{Binding, Way};
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
 use super::locate::Locator;
@@ -10,11 +10,11 @@ use super::notified::Notified;
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Route, TetherChange};
+use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
 use crate::core::event::{Event, Outbound};
 use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{Hub, ReplyTo};
 use crate::net::Tls;
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub(super) message: sip::Limits,
     /// Whether TCP is in use at all.
     pub(super) streams: bool,
+    /// Digest algorithms.
+    pub(super) offer: Offer,
 }
 
 /// A point that came over a connection.
@@ -54,6 +56,8 @@ pub(super) struct Bound {
     pub(super) inbox: Arc<str>,
     pub(super) caller: Caller,
 }
+
+type Flows = HashMap<(PersonId, Arc<str>), Vec<(PointId, Binding)>>;
 
 /// Shared by all shards.
 pub(super) struct Front {
@@ -81,6 +85,8 @@ pub(super) struct Front {
     bound: Mutex<HashMap<u64, Vec<Bound>>>,
     /// The newest connection with a binding, by person and machine.
     connections: Mutex<HashMap<(PersonId, IpAddr), u64>>,
+    /// Flows of clients that keep several (RFC 5626), by person and inbox.
+    flows: Mutex<Flows>,
 }
 
 impl Front {
@@ -110,6 +116,44 @@ impl Front {
             contacts: RwLock::default(),
             bound: Mutex::default(),
             connections: Mutex::default(),
+            flows: Mutex::default(),
+        }
+    }
+
+    /// This point is one of several flows of a client.
+    pub(super) fn add_flow(&self, person: PersonId, point: &PointInfo, binding: &Binding) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        let list = flows.entry(key).or_default();
+        list.retain(|(other, _)| *other != point.id);
+        list.push((point.id, binding.clone()));
+    }
+
+    /// The newest other flow of the same client that stands and was not tried.
+    pub(super) fn sibling(
+        &self,
+        person: PersonId,
+        inbox: &Arc<str>,
+        tried: &[PointId],
+    ) -> Option<(PointId, Binding, Flow)> {
+        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = flows.get(&(person, Arc::clone(inbox)))?;
+        let usable = |(point, binding): &(PointId, Binding)| {
+            let flow = binding.way.flow(self.boot)?;
+            let fresh = !tried.contains(point) && self.is_open(flow);
+            fresh.then(|| (*point, binding.clone(), flow))
+        };
+        list.iter().rev().find_map(usable)
+    }
+
+    fn forget_flow(&self, person: PersonId, point: &PointInfo) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        if let Some(list) = flows.get_mut(&key) {
+            list.retain(|(other, _)| *other != point.id);
+            if list.is_empty() {
+                flows.remove(&key);
+            }
         }
     }
 
@@ -265,7 +309,9 @@ impl Front {
     }
 
     /// A point is gone.
-    pub(super) fn unbind(&self, person: PersonId, point: PointId, contact: &str, way: &Way) {
+    pub(super) fn unbind(&self, person: PersonId, info: &PointInfo, binding: &Binding) {
+        self.forget_flow(person, info);
+        let (point, contact, way) = (info.id, &*binding.contact, &binding.way);
         let mut contacts = self
             .contacts
             .write()

@@ -27,10 +27,10 @@ pub use neighbour::NeighbourLine;
 pub use notified::Notified;
 pub use status::status_of;
 
-use crate::config::Config;
+use crate::config::{Algorithm, Config};
 use crate::core::message::Fidelity;
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
@@ -190,6 +190,12 @@ fn settings(config: &Config, shards: usize) -> Settings {
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
         streams: !config.sip.tcp.is_empty(),
+        offer: match config.sip.digest.as_slice() {
+            [Algorithm::Md5] => Offer::Md5,
+            [Algorithm::Sha256] => Offer::Sha256,
+            [Algorithm::Sha256, ..] => Offer::Sha256First,
+            _ => Offer::Both,
+        },
     }
 }
 

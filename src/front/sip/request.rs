@@ -33,7 +33,9 @@ const METHODS: [Method; 6] = [
 /// For Allow. ACK and CANCEL are understood.
 const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, OPTIONS, ACK, CANCEL";
 /// COMPAT(many): extensions that need nothing of us.
-const EXTENSIONS: [&str; 1] = ["outbound"];
+const EXTENSIONS: [&str; 2] = ["outbound", "path"];
+/// For Supported.
+pub(super) const SUPPORTED: &str = "outbound, path";
 
 /// An authenticated request.
 pub(super) struct Known {
@@ -220,7 +222,7 @@ impl Shard {
             r.header(HeaderId::Allow, ALLOW)
                 .header(HeaderId::Accept, translate::ACCEPT)
                 .header(HeaderId::AllowEvents, super::event::allowed())
-                .header(HeaderId::Supported, "outbound")
+                .header(HeaderId::Supported, SUPPORTED)
         });
     }
 
@@ -339,18 +341,21 @@ fn check(
         stack: SIP,
         domain,
         claimed,
-        offer: offer(message),
+        offer: offer(front, message),
         now: Time(now),
     })
 }
 
 /// What this client may be offered.
-fn offer(message: &RawMessage) -> Offer {
+fn offer(front: &Front, message: &RawMessage) -> Offer {
     // COMPAT(baresip 1.0): one challenge with an algorithm that it does not know makes it give up,
     // wherever it stands; RFC 8760 2.1 only expects that clients skip it.
+    // COMPAT(JsSIP 3): looks at the last challenge only, and knows MD5 alone.
     let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
-    if agent.starts_with("baresip v0.") || agent.starts_with("baresip v1.") {
+    let offer = front.settings.offer;
+    let narrow = ["baresip v0.", "baresip v1.", "JsSIP "];
+    if narrow.iter().any(|name| agent.starts_with(name)) && offer != Offer::Sha256 {
         return Offer::Md5;
     }
-    Offer::Both
+    offer
 }

@@ -1,5 +1,6 @@
 //! One shard: transactions, subscriptions and what is under way, in one task.
 
+use super::deliver::Again;
 use super::event::Cache;
 use super::event::serve::{Served, Subscribing};
 use super::front::Front;
@@ -51,6 +52,8 @@ pub(super) enum Started {
         address: Address,
         message: MessageId,
         point: PointId,
+        /// For another flow of the same client, should this one fail.
+        again: Box<Again>,
     },
     /// A NOTIFY of this subscription.
     Notify(WatchId),
@@ -272,7 +275,13 @@ impl Shard {
                 address,
                 message,
                 point,
-            } => self.text_ended(person, address, message, point, result.map(|(s, _)| s)),
+                again,
+            } => {
+                let failed = matches!(result, Err(Failure::Transport) | Ok((430, _)));
+                if !failed || !self.another_way(now, person, point, *again) {
+                    self.text_ended(person, address, message, point, result.map(|(s, _)| s));
+                }
+            }
             Started::Notify(watch) => self.notify_ended(now, watch, result.map(|(s, _)| s)),
             Started::Errand(errand) => self.errand_ended(now, errand, result),
         }

@@ -4,6 +4,7 @@
 //! Every TCP front gets its connections from [`Listener::serve`] as a [`Conn`]; all policy uses
 //! [`Conn::peer`] (`decisions.md` 29).
 
+mod budget;
 mod conn;
 mod der;
 mod dial;
@@ -18,11 +19,12 @@ mod tls;
 mod trust;
 mod udp;
 
+pub use budget::{Budget, Grant};
 pub use conn::{Conn, Stream, Tls};
 pub use dial::dial;
 pub use identity::Identities;
 pub use layers::Layers;
-pub use listener::{Caps, Listener};
+pub use listener::{Caps, Listener, source_of};
 pub use tasks::Tasks;
 pub use tls::{CertificateError, Certificates, PemFiles};
 pub use trust::{Authorities, AuthoritiesError, Verifier};

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tristack::config::Config;
 use tristack::core::address::Address;
+use tristack::core::effect::Rules;
 use tristack::core::id::PersonId;
 use tristack::core::port::{Account, Store, Write};
 use tristack::credentials::{Credentials, Keep};
@@ -47,6 +48,15 @@ impl House {
 
     /// With further configuration.
     pub async fn with(text: &str) -> Self {
+        Self::built(text, |_| {}, |_| {}).await
+    }
+
+    /// With further configuration, other rules of the core, and what is attached to its hub.
+    pub async fn built(
+        text: &str,
+        change: impl FnOnce(&mut Rules),
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
         let store = Arc::new(Memory::new());
         let secrets = secrets();
         let mut writes = Vec::new();
@@ -66,15 +76,30 @@ impl House {
             }));
         }
         store.commit(writes).await.unwrap();
-        Self::on(store, ("127.0.0.1:0", "127.0.0.1:0"), text).await
+        let mut settings = Settings::default();
+        change(&mut settings.rules);
+        Self::on(
+            store,
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            text,
+            settings,
+            attach,
+        )
+        .await
     }
 
-    async fn on(store: Arc<Memory>, (udp, tcp): (&str, &str), text: &str) -> Self {
+    async fn on(
+        store: Arc<Memory>,
+        (udp, tcp): (&str, &str),
+        text: &str,
+        settings: Settings,
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
         let text = format!("[sip]\nudp = [\"{udp}\"]\ntcp = [\"{tcp}\"]\n{text}");
         let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
         let clock = Arc::new(SystemClock::new());
         let domains = vec!["example.com".to_owned()];
-        let hub = Hub::start(Arc::clone(&store), domains, Settings::default(), clock)
+        let hub = Hub::start(Arc::clone(&store), domains, settings, clock)
             .await
             .unwrap();
         let accounts = Arc::new(hub.clone());
@@ -83,6 +108,7 @@ impl House {
         let tasks = Tasks::new();
         let caps = Caps::new(256, 1000, false);
         let mut front = SipFront::start(&hub, Arc::new(gate), &config, &caps, &tasks).unwrap();
+        attach(&hub);
         hub.open().await.unwrap();
         front.serve();
         Self {
@@ -102,7 +128,7 @@ impl House {
         let (udp, tcp) = (self.udp.to_string(), self.tcp.to_string());
         let store = Arc::clone(&self.store);
         drop(self);
-        Self::on(store, (&udp, &tcp), "").await
+        Self::on(store, (&udp, &tcp), "", Settings::default(), |_| {}).await
     }
 
     pub async fn udp(&self, name: &str) -> Ua {
@@ -384,6 +410,18 @@ impl Ua {
         };
         let value = self.digest.answer(&challenges, &ask).unwrap();
         format!("{answered}: {value}\r\n")
+    }
+
+    /// A header line under the nonce of the last challenge.
+    pub fn more_credentials(&mut self, say: &Say) -> String {
+        let ask = Ask {
+            method: say.method,
+            uri: &say.uri,
+            body: say.body.as_bytes(),
+            cnonce: "0a4f",
+        };
+        let value = self.digest.again(&ask).unwrap();
+        format!("Proxy-Authorization: {value}\r\n")
     }
 
     /// REGISTER of this client's own contact.

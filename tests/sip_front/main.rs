@@ -1,6 +1,7 @@
 //! The SIP front over real sockets, octet for octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod abuse;
 mod form;
 mod house;
 mod message;
@@ -8,3 +9,4 @@ mod presence;
 mod register;
 mod restart;
 mod torture;
+mod wrapped;

@@ -4,9 +4,9 @@
 use super::front::Front;
 use super::handle::Binding;
 use super::listen::Hop;
-use super::shard::{Shard, Started};
+use super::shard::{Shard, Started, Texted};
 use super::status::outcome;
-use super::translate::render;
+use super::{content, identity};
 use crate::core::address::Address;
 use crate::core::command::{Command, Outcome, PointInfo, Refusal};
 use crate::core::id::{MessageId, PersonId, PointId};
@@ -14,13 +14,14 @@ use crate::core::message::Message;
 use crate::front::SIP;
 use crate::hub::ReplyTo;
 use bytes::Bytes;
+use sip::body::{cpim, text};
 use sip::build::{Request, escape_user, quote};
 use sip::edit::Edit;
 use sip::flow::{Flow, Millis};
-use sip::header::{Host, Uri};
+use sip::header::{Host, MediaType, Uri};
 use sip::raw::{Datagram, frame_datagram};
 use sip::transaction::{Failure, Outgoing};
-use sip::{HeaderId, Method};
+use sip::{HeaderId, Method, RawMessage};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -75,16 +76,19 @@ impl Shard {
         if redelivered {
             tracing::debug!(message = %message.id, point = point.id.0, "SIP message sent again");
         }
+        let texted = Texted {
+            person,
+            address: message.to.clone(),
+            message: message.id,
+            point: point.id,
+            again: (message.original.stack != SIP).then(|| (Arc::clone(message), point.clone())),
+        };
+        self.start_text(now, flow, &branch, bytes, texted);
+    }
+
+    fn start_text(&mut self, now: Millis, flow: Flow, branch: &str, bytes: Bytes, texted: Texted) {
         let token = self.token();
-        self.started.insert(
-            token,
-            Started::Text {
-                person,
-                address: message.to.clone(),
-                message: message.id,
-                point: point.id,
-            },
-        );
+        self.started.insert(token, Started::Text(texted));
         let request = Outgoing {
             method: b"MESSAGE",
             branch: branch.as_bytes(),
@@ -94,6 +98,37 @@ impl Shard {
         };
         self.engine.start(now, request);
         self.drain(now);
+    }
+
+    /// A client that takes nothing but wrapped messages is sent it wrapped (RFC 3862, RFC 3261
+    /// 21.4.13). Nothing of the text was shown, so this is no double. False: that is no way out.
+    fn wrap_again(&mut self, now: Millis, texted: &Texted, refusal: &RawMessage) -> bool {
+        let Some((message, point)) = &texted.again else {
+            return false;
+        };
+        if !takes(refusal, cpim::CONTENT_TYPE) || takes(refusal, text::CONTENT_TYPE) {
+            return false;
+        }
+        let Some((binding, body)) =
+            Binding::restore(&point.handle).zip(content::render_wrapped(message))
+        else {
+            return false;
+        };
+        let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
+            return false;
+        };
+        let branch = format!("z9hG4bKm{:x}.{:x}w", message.id.0, point.id.0);
+        let via = format!("{};branch={branch};rport", self.via(flow));
+        let bytes = write(&binding, message, point.id, &via, 2, body);
+        if !fits(&self.front, flow, bytes.len()) {
+            return false;
+        }
+        let texted = Texted {
+            again: None,
+            ..texted.clone()
+        };
+        self.start_text(now, flow, &branch, bytes, texted);
+        true
     }
 
     /// The original with the target of the binding and our Via; identity and body untouched.
@@ -113,6 +148,7 @@ impl Shard {
             .remove_all(HeaderId::Route)
             .remove_all(HeaderId::Authorization)
             .remove_all(HeaderId::ProxyAuthorization);
+        identity::strip(&mut edit);
         if !original.has(HeaderId::ContentLength) {
             edit.set(HeaderId::ContentLength, original.body().len());
         }
@@ -122,24 +158,49 @@ impl Shard {
     /// What became of a text of ours.
     pub(super) fn text_ended(
         &mut self,
-        person: PersonId,
-        address: Address,
-        message: MessageId,
-        point: PointId,
-        result: Result<u16, Failure>,
+        now: Millis,
+        texted: Texted,
+        result: Result<(u16, RawMessage), Failure>,
     ) {
         let outcome = match result {
-            Ok(status) => outcome(status),
+            Ok((415, refusal)) if self.wrap_again(now, &texted, &refusal) => return,
+            Ok((status, _)) => outcome(status),
             // Octets may have left us: it could be a double if it was tried again.
             Err(Failure::Timeout | Failure::Transport) => Outcome::Failed,
         };
+        let Texted {
+            person,
+            address,
+            message,
+            point,
+            ..
+        } = texted;
         report(&self.front, person, address, message, point, outcome);
     }
 }
 
+/// Whether a refusal names the type among those that it takes.
+fn takes(refusal: &RawMessage, name: &str) -> bool {
+    let mut ranges = refusal
+        .values(HeaderId::Accept)
+        .filter_map(|value| MediaType::parse(value).ok());
+    ranges.any(|range| range.q() > 0 && range.covers(name))
+}
+
 /// Writes a message that was born elsewhere. `None`: SIP has no form for it.
 fn originate(binding: &Binding, message: &Message, point: PointId, via: &str) -> Option<Bytes> {
-    let (kind, body) = render(&message.content)?;
+    let body = content::render(message)?;
+    Some(write(binding, message, point, via, 1, body))
+}
+
+fn write(
+    binding: &Binding,
+    message: &Message,
+    point: PointId,
+    via: &str,
+    sequence: u32,
+    (kind, body): (&str, Bytes),
+) -> Bytes {
     let uri =
         |address: &Address| format!("sip:{}@{}", escape_user(address.local()), address.domain());
     let name = match &*message.from_name {
@@ -159,9 +220,9 @@ fn originate(binding: &Binding, message: &Message, point: PointId, via: &str) ->
             HeaderId::CallId,
             format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
         )
-        .header(HeaderId::CSeq, "1 MESSAGE")
+        .header(HeaderId::CSeq, format_args!("{sequence} MESSAGE"))
         .body(kind, body);
-    Some(request.finish())
+    request.finish()
 }
 
 /// Tells the core, once per attempt.

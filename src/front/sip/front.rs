@@ -3,6 +3,7 @@
 use super::handle::Way;
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
+use super::load::Load;
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -12,7 +13,7 @@ use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
 use crate::gate::Gate;
 use crate::hub::{Hub, ReplyTo};
-use crate::net::Tls;
+use crate::net::{Budget, Tls};
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
@@ -36,6 +37,23 @@ pub(super) struct Settings {
     pub(super) transactions: usize,
     /// Bounds of one message.
     pub(super) message: sip::Limits,
+    /// What one person or source may take.
+    pub(super) fairness: Fairness,
+}
+
+/// Bounds that keep one person or source from taking what is for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fairness {
+    /// Answers per second to those who have proved nothing, per source.
+    pub(super) rate: usize,
+    /// As many of those at once.
+    pub(super) burst: usize,
+    /// Requests under way of one person.
+    pub(super) per_person: usize,
+    /// Requests under way of one source.
+    pub(super) per_source: usize,
+    /// Whether loopback counts as a source.
+    pub(super) loopback: bool,
 }
 
 /// A point that came over a connection.
@@ -54,6 +72,10 @@ pub(super) struct Front {
     pub(super) sockets: Sockets,
     pub(super) places: Places,
     pub(super) settings: Settings,
+    /// What those get who have proved nothing.
+    pub(super) unproven: Budget,
+    /// Requests under way, by person and source.
+    pub(super) load: Arc<Load>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
     inboxes: Vec<Arc<Inbox>>,
@@ -76,8 +98,15 @@ impl Front {
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
     ) -> Self {
+        let bounds = settings.fairness;
         Self {
             boot: hub.now().0,
+            unproven: Budget::new(bounds.rate, bounds.burst, bounds.loopback),
+            load: Arc::new(Load::new(
+                bounds.per_person,
+                bounds.per_source,
+                bounds.loopback,
+            )),
             hub,
             gate,
             sockets,

@@ -1,10 +1,11 @@
 //! MESSAGE (RFC 3428) towards the core.
 
+use super::content;
 use super::place::Named;
 use super::request::Known;
 use super::shard::{Pending, Req, Shard};
 use super::status::{About, accepted};
-use super::translate::{content, shared};
+use super::translate::shared;
 use crate::core::command::{Command, Reply, Submit};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId};
@@ -40,6 +41,7 @@ impl Shard {
             let name = from.display_name()?;
             Some(shared(&name))
         });
+        let carried = content::read(media.as_ref(), encoded, message.body());
         let message = Message {
             id: MessageId(0),
             at: Time(now),
@@ -48,7 +50,7 @@ impl Shard {
             from_name: name.unwrap_or_else(|| shared(&known.granted.account.display_name)),
             to,
             conversation: ConversationId(0),
-            content: content(media.as_ref(), encoded, message.body()),
+            content: carried.content,
             original: Original {
                 stack: SIP,
                 bytes: message.bytes(),
@@ -56,6 +58,7 @@ impl Shard {
             },
             ack: Ack::Any,
             hops: 1,
+            wants: carried.wants,
         };
         let command = Command::Submit(Submit {
             message,

@@ -4,11 +4,14 @@
 //! (order of checks, `decisions.md` 7) -> one file per method -> the hub -> the same shard answers.
 //! Path of an event: `outbound` -> `inbox` -> `deliver` or `subscribe` -> `listen`.
 
+mod content;
 mod deliver;
 mod front;
 mod handle;
+mod identity;
 mod inbox;
 mod listen;
+mod load;
 mod message;
 mod outbound;
 mod place;
@@ -19,6 +22,7 @@ mod shard;
 mod status;
 mod subscribe;
 mod translate;
+mod unproven;
 
 pub use status::status_of;
 
@@ -29,7 +33,7 @@ use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
-use front::{Door, Front, Settings};
+use front::{Door, Fairness, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
 use place::Places;
@@ -48,7 +52,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     join: Fidelity::Dropped,
     leave: Fidelity::Dropped,
     invitation: Fidelity::Refused,
-    receipt: Fidelity::Dropped,
+    // Made here for people whose clients make none (RFC 5438).
+    receipt: Fidelity::Adapted,
     opaque: Fidelity::Refused,
 };
 
@@ -157,6 +162,13 @@ fn settings(config: &Config, shards: usize) -> Settings {
         bindings: limits.bindings,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
+        fairness: Fairness {
+            rate: limits.unproven_rate,
+            burst: limits.unproven_burst,
+            per_person: limits.requests_per_person,
+            per_source: limits.requests_per_source,
+            loopback: limits.loopback,
+        },
     }
 }
 

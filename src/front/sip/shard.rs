@@ -3,14 +3,16 @@
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;
+use super::load::Ticket;
 use super::message::Texting;
 use super::publish::Publishing;
 use super::registrar::Registering;
 use super::subscribe::{Served, Subscribing};
 use crate::core::address::Address;
-use crate::core::command::Change;
+use crate::core::command::{Change, PointInfo};
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PersonId, PointId, WatchId};
+use crate::core::message::Message;
 use crate::hub::{Answer, ReplyTo};
 use bytes::Bytes;
 use sip::build::Response;
@@ -27,6 +29,8 @@ pub(super) struct Req {
     pub(super) tx: TxId,
     pub(super) flow: Flow,
     pub(super) message: RawMessage,
+    /// Its place under the bounds of its person and source, once those are known.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// What an answer of the hub is for.
@@ -42,14 +46,20 @@ pub(super) enum Pending {
 /// What a request of ours is for.
 pub(super) enum Started {
     /// A message to a point.
-    Text {
-        person: PersonId,
-        address: Address,
-        message: MessageId,
-        point: PointId,
-    },
+    Text(Texted),
     /// A NOTIFY of this subscription.
     Notify(WatchId),
+}
+
+/// A message of ours to a point.
+#[derive(Clone)]
+pub(super) struct Texted {
+    pub(super) person: PersonId,
+    pub(super) address: Address,
+    pub(super) message: MessageId,
+    pub(super) point: PointId,
+    /// What is needed to write it once more in another form; for what did not come by SIP.
+    pub(super) again: Option<(Arc<Message>, PointInfo)>,
 }
 
 /// The state of one shard.
@@ -143,7 +153,7 @@ impl Shard {
                     let _ = self.engine.receive(now, flow, message);
                 }
             }
-            Inbound::Refused(wire, refusal) => self.refused(Front::flow(&wire), &refusal),
+            Inbound::Refused(wire, refusal) => self.refused(now, Front::flow(&wire), &refusal),
             Inbound::Closed(wire) => {
                 if let Some(number) = wire.transport.number() {
                     self.engine.handle(now, Input::FlowClosed { flow: number });
@@ -170,12 +180,26 @@ impl Shard {
     fn transaction(&mut self, now: Millis, event: transaction::Event<RawMessage>) {
         use transaction::Event as E;
         match event {
-            E::Request { tx, flow, message } => self.request(now, Req { tx, flow, message }),
+            E::Request { tx, flow, message } => {
+                let ticket = None;
+                let req = Req {
+                    tx,
+                    flow,
+                    message,
+                    ticket,
+                };
+                self.request(now, req);
+            }
             E::Cancel {
                 tx, flow, message, ..
             } => {
                 // There is no INVITE to cancel (RFC 3261 9.2).
-                let req = Req { tx, flow, message };
+                let req = Req {
+                    tx,
+                    flow,
+                    message,
+                    ticket: None,
+                };
                 self.respond(now, &req, 481, |r| r);
             }
             E::Overloaded { reply, message, .. } => {
@@ -219,12 +243,7 @@ impl Shard {
         result: Result<(u16, RawMessage), Failure>,
     ) {
         match started {
-            Started::Text {
-                person,
-                address,
-                message,
-                point,
-            } => self.text_ended(person, address, message, point, result.map(|(s, _)| s)),
+            Started::Text(texted) => self.text_ended(now, texted, result),
             Started::Notify(watch) => self.notify_ended(now, watch, result.map(|(s, _)| s)),
         }
     }
@@ -309,7 +328,7 @@ impl Shard {
         self.drain(now);
     }
 
-    fn response(
+    pub(super) fn response(
         &self,
         req: &Req,
         status: u16,

@@ -1,9 +1,13 @@
-//! The bodies of SIMPLE: presence documents, typing, plain text.
+//! The bodies of SIMPLE: presence documents, typing, plain text, wrapped messages and notices.
 //!
 //! Reading is tolerant in what may stand where, strict in XML (the `xml` crate). Writing is what the
 //! narrowest readers understand. States here are those of the documents; the front maps them.
 
+pub mod block;
 pub mod composing;
+pub mod cpim;
+pub mod imdn;
+pub mod multipart;
 pub mod pidf;
 pub mod text;
 

@@ -138,7 +138,7 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
         },
         ack: Ack::All,
         hops: 3,
-        wants: Some(std::sync::Arc::new(Wants {
+        wants: Some(Arc::new(Wants {
             id: "m1".into(),
             delivered: true,
             failed: true,

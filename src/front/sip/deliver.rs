@@ -81,7 +81,8 @@ impl Shard {
             address: message.to.clone(),
             message: message.id,
             point: point.id,
-            again: (message.original.stack != SIP).then(|| (Arc::clone(message), point.clone())),
+            again: (message.original.stack != SIP)
+                .then(|| Box::new((Arc::clone(message), point.clone()))),
         };
         self.start_text(now, flow, &branch, bytes, texted);
     }
@@ -103,7 +104,7 @@ impl Shard {
     /// A client that takes nothing but wrapped messages is sent it wrapped (RFC 3862, RFC 3261
     /// 21.4.13). Nothing of the text was shown, so this is no double. False: that is no way out.
     fn wrap_again(&mut self, now: Millis, texted: &Texted, refusal: &RawMessage) -> bool {
-        let Some((message, point)) = &texted.again else {
+        let Some((message, point)) = texted.again.as_deref() else {
             return false;
         };
         if !takes(refusal, cpim::CONTENT_TYPE) || takes(refusal, text::CONTENT_TYPE) {

@@ -94,7 +94,7 @@ impl Shard {
                         response.header(HeaderId::Unsupported, fault.unsupported.join(", "))
                     }
                     FaultReason::RequestUri | FaultReason::Header(_) => {
-                        response.reason(&fault.reason)
+                        response.reason(fault.reason)
                     }
                     FaultReason::Version | FaultReason::Scheme | FaultReason::Hops => response,
                 }

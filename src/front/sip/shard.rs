@@ -59,7 +59,7 @@ pub(super) struct Texted {
     pub(super) message: MessageId,
     pub(super) point: PointId,
     /// What is needed to write it once more in another form; for what did not come by SIP.
-    pub(super) again: Option<(Arc<Message>, PointInfo)>,
+    pub(super) again: Option<Box<(Arc<Message>, PointInfo)>>,
 }
 
 /// The state of one shard.

@@ -9,6 +9,7 @@ mod cause;
 mod judge;
 mod kerberos;
 mod link;
+mod modern;
 mod names;
 mod negotiate;
 mod ntlm;
@@ -39,7 +40,7 @@ use auth::digest::{
     uri_agrees,
 };
 use refusals::Refusals;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,8 +170,8 @@ pub struct Gate {
     settings: GateSettings,
     nonces: Mutex<Nonces>,
     salt: AtomicU32,
-    /// People whose clients have used SHA-256.
-    modern: Mutex<HashSet<u128>>,
+    /// Whose clients have used SHA-256.
+    modern: modern::Modern,
     refusals: Mutex<Refusals>,
     stats: GateStats,
     judge: Judge,
@@ -191,7 +192,7 @@ impl Gate {
             secrets,
             settings,
             salt: AtomicU32::new(0),
-            modern: Mutex::default(),
+            modern: modern::Modern::default(),
             refusals: Mutex::default(),
             stats: GateStats::default(),
             judge: Judge::Local,
@@ -353,7 +354,7 @@ impl Gate {
         match recorded {
             Ok(()) => {
                 if credentials.algorithm.base() == Algorithm::Sha256 {
-                    self.remember_modern(account.person.0);
+                    self.modern.remember(account.person.0);
                 }
                 (Verdict::Valid, Some(account))
             }
@@ -420,7 +421,7 @@ impl Gate {
             if credentials.qop.is_none() {
                 return Some(Fault::Qop);
             }
-            if weak && self.is_modern(account.person.0) {
+            if weak && self.modern.knows(account.person.0) {
                 return Some(Fault::Algorithm);
             }
         }
@@ -507,23 +508,13 @@ impl Gate {
             return false;
         };
         match self.accounts.directory().resolve(address) {
-            Resolution::Local(account) => self.is_modern(account.person.0),
-            Resolution::UnknownUser | Resolution::Foreign => false,
+            Resolution::Local(account) => self.modern.knows(account.person.0),
+            Resolution::UnknownUser => {
+                let accounts = self.accounts.directory().len();
+                self.modern.pretends(address, accounts)
+            }
+            Resolution::Foreign => false,
         }
-    }
-
-    fn is_modern(&self, person: u128) -> bool {
-        self.modern
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&person)
-    }
-
-    fn remember_modern(&self, person: u128) {
-        self.modern
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(person);
     }
 
     fn account(&self, user: &str, domain: &str) -> Option<Arc<Account>> {

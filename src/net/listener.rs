@@ -91,7 +91,7 @@ impl Shared {
 }
 
 /// What counts as one source: the address itself, its IPv4 form if mapped, its /64 in IPv6.
-fn source_of(peer: IpAddr) -> IpAddr {
+pub fn source_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();

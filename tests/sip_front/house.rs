@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tristack::config::{Config, Consent};
 use tristack::core::address::Address;
+use tristack::core::effect::Rules;
 use tristack::core::id::PersonId;
 use tristack::core::port::{Account, Store, Write};
 use tristack::credentials::{Credentials, Keep};
@@ -66,6 +67,24 @@ impl House {
 
     /// With so many more people, `crowd0` and on.
     pub async fn crowded(text: &str, crowd: usize) -> Self {
+        Self::raised(text, crowd, |_| {}, |_| {}).await
+    }
+
+    /// With further configuration, other rules of the core, and what is attached to its hub.
+    pub async fn built(
+        text: &str,
+        change: impl FnOnce(&mut Rules),
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
+        Self::raised(text, 0, change, attach).await
+    }
+
+    async fn raised(
+        text: &str,
+        crowd: usize,
+        change: impl FnOnce(&mut Rules),
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
         let store = Arc::new(Memory::new());
         let secrets = secrets();
         let mut writes = Vec::new();
@@ -90,7 +109,9 @@ impl House {
         let name = format!("tristack-house-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let any = ("127.0.0.1:0", "127.0.0.1:0");
-        Self::on(store, any, text, folder).await
+        let mut settings = Settings::default();
+        change(&mut settings.rules);
+        Self::on(store, any, text, folder, settings, attach).await
     }
 
     async fn on(
@@ -98,6 +119,8 @@ impl House {
         (udp, tcp): (&str, &str),
         more: &str,
         folder: std::path::PathBuf,
+        mut settings: Settings,
+        attach: impl FnOnce(&Hub),
     ) -> Self {
         let mut text = format!("[sip]\nudp = [\"{udp}\"]\ntcp = [\"{tcp}\"]\n{more}");
         if !more.contains("[server]") {
@@ -108,7 +131,6 @@ impl House {
         let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
         let clock = Arc::new(SystemClock::new());
         let domains = vec!["example.com".to_owned()];
-        let mut settings = Settings::default();
         let confirms = config.domains["example.com"].consent == Some(Consent::Confirm);
         if confirms {
             settings.rules.confirm = Arc::from(domains.clone());
@@ -122,6 +144,7 @@ impl House {
         let tasks = Tasks::new();
         let caps = Caps::new(256, 1000, false);
         let mut front = SipFront::start(&hub, Arc::new(gate), &config, &caps, &tasks).unwrap();
+        attach(&hub);
         hub.open().await.unwrap();
         front.serve();
         Self {
@@ -144,7 +167,15 @@ impl House {
         let (store, text) = (Arc::clone(&self.store), self.text.clone());
         let folder = std::mem::take(&mut self.folder);
         drop(self);
-        Self::on(store, (&udp, &tcp), &text, folder).await
+        Self::on(
+            store,
+            (&udp, &tcp),
+            &text,
+            folder,
+            Settings::default(),
+            |_| {},
+        )
+        .await
     }
 
     /// Over TLS; the server proves to be `example.com`.
@@ -517,6 +548,18 @@ impl Ua {
         };
         let value = self.digest.answer(&challenges, &ask).unwrap();
         format!("{answered}: {value}\r\n")
+    }
+
+    /// A header line under the nonce of the last challenge.
+    pub fn more_credentials(&mut self, say: &Say) -> String {
+        let ask = Ask {
+            method: say.method,
+            uri: &say.uri,
+            body: say.body.as_bytes(),
+            cnonce: "0a4f",
+        };
+        let value = self.digest.again(&ask).unwrap();
+        format!("Proxy-Authorization: {value}\r\n")
     }
 
     /// REGISTER of this client's own contact.

@@ -1,6 +1,7 @@
 //! The SIP front over real sockets, octet for octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod abuse;
 mod events;
 mod flows;
 mod form;
@@ -12,3 +13,4 @@ mod restart;
 mod torture;
 mod transports;
 mod websocket;
+mod wrapped;

@@ -5,32 +5,35 @@ use super::front::Front;
 use super::handle::Binding;
 use super::listen::Hop;
 use super::neighbour;
-use super::shard::{Shard, Started};
+use super::shard::{Shard, Started, Texted};
 use super::status::outcome;
-use super::translate::render;
+use super::{content, identity};
 use crate::core::address::Address;
 use crate::core::command::{Command, Outcome, PointInfo, Refusal};
-use crate::core::id::{MessageId, PersonId, PointId};
+use crate::core::id::{Handle, MessageId, PersonId, PointId};
 use crate::core::message::Message;
 use crate::front::SIP;
 use crate::hub::ReplyTo;
 use bytes::Bytes;
+use sip::body::{cpim, text};
 use sip::build::{Request, escape_user, quote};
 use sip::edit::Edit;
 use sip::flow::{Flow, Millis};
-use sip::header::{Host, Uri};
+use sip::header::{Host, MediaType, Uri};
 use sip::raw::{Datagram, frame_datagram};
 use sip::transaction::{Failure, Outgoing};
-use sip::{HeaderId, Method};
+use sip::{HeaderId, Method, RawMessage};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Above this a datagram is at risk of being fragmented (RFC 3261 18.1.1).
 const UDP_SAFE: usize = 1300;
 
-/// What it takes to send a text once more.
+/// What it takes to send a text once more: over another flow, or in another form.
 pub(super) struct Again {
     message: Arc<Message>,
+    /// The point's own wire state.
+    handle: Handle,
     inbox: Arc<str>,
     /// Points whose flows have been tried.
     tried: Vec<PointId>,
@@ -64,6 +67,7 @@ impl Shard {
         };
         let again = Again {
             message: Arc::clone(message),
+            handle: Arc::clone(&point.handle),
             inbox: Arc::clone(&point.inbox),
             tried: vec![point.id],
         };
@@ -128,17 +132,20 @@ impl Shard {
         if !fits(&self.front, flow, bytes.len()) {
             return Err(Outcome::Refused(Refusal::TooLarge));
         }
+        let texted = Texted {
+            person,
+            address: message.to.clone(),
+            message: message.id,
+            point,
+            again: Some(Box::new(again)),
+        };
+        self.start_text(now, flow, &branch, bytes, texted);
+        Ok(())
+    }
+
+    fn start_text(&mut self, now: Millis, flow: Flow, branch: &str, bytes: Bytes, texted: Texted) {
         let token = self.token();
-        self.started.insert(
-            token,
-            Started::Text {
-                person,
-                address: message.to.clone(),
-                message: message.id,
-                point,
-                again: Box::new(again),
-            },
-        );
+        self.started.insert(token, Started::Text(texted));
         let request = Outgoing {
             method: b"MESSAGE",
             branch: branch.as_bytes(),
@@ -148,7 +155,43 @@ impl Shard {
         };
         self.engine.start(now, request);
         self.drain(now);
-        Ok(())
+    }
+
+    /// A client that takes nothing but wrapped messages is sent it wrapped (RFC 3862, RFC 3261
+    /// 21.4.13). Nothing of the text was shown, so this is no double. False: that is no way out.
+    fn wrap_again(&mut self, now: Millis, texted: &mut Texted, refusal: &RawMessage) -> bool {
+        let Some(again) = texted.again.take() else {
+            return false;
+        };
+        let message = &again.message;
+        if message.original.stack == SIP
+            || !takes(refusal, cpim::CONTENT_TYPE)
+            || takes(refusal, text::CONTENT_TYPE)
+        {
+            return false;
+        }
+        let Some((binding, body)) =
+            Binding::restore(&again.handle).zip(content::render_wrapped(message))
+        else {
+            return false;
+        };
+        let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
+            return false;
+        };
+        let branch = format!("z9hG4bKm{:x}.{:x}w", message.id.0, texted.point.0);
+        let (via, alias) = (self.via(flow), self.alias(flow));
+        let via = format!("{via}{alias};branch={branch};rport");
+        let bytes = write(&binding, message, texted.point, &via, 2, body);
+        if !fits(&self.front, flow, bytes.len()) {
+            return false;
+        }
+        let texted = Texted {
+            address: texted.address.clone(),
+            again: None,
+            ..*texted
+        };
+        self.start_text(now, flow, &branch, bytes, texted);
+        true
     }
 
     /// The original with the target of the binding and our Via; identity and body untouched.
@@ -171,6 +214,7 @@ impl Shard {
             Some(route) => edit.set(HeaderId::Route, route),
             None => edit.remove_all(HeaderId::Route),
         };
+        identity::strip(&mut edit);
         if !original.has(HeaderId::ContentLength) {
             edit.set(HeaderId::ContentLength, original.body().len());
         }
@@ -180,19 +224,40 @@ impl Shard {
     /// What became of a text of ours.
     pub(super) fn text_ended(
         &mut self,
-        person: PersonId,
-        address: Address,
-        message: MessageId,
-        point: PointId,
-        result: Result<u16, Failure>,
+        now: Millis,
+        mut texted: Texted,
+        result: Result<(u16, RawMessage), Failure>,
     ) {
+        let failed = matches!(result, Err(Failure::Transport) | Ok((430, _)));
+        if failed && let Some(again) = texted.again.take() {
+            let Texted { person, point, .. } = texted;
+            if self.another_way(now, person, point, *again) {
+                return;
+            }
+        }
         let outcome = match result {
-            Ok(status) => outcome(status),
+            Ok((415, refusal)) if self.wrap_again(now, &mut texted, &refusal) => return,
+            Ok((status, _)) => outcome(status),
             // Octets may have left us: it could be a double if it was tried again.
             Err(Failure::Timeout | Failure::Transport) => Outcome::Failed,
         };
+        let Texted {
+            person,
+            address,
+            message,
+            point,
+            ..
+        } = texted;
         report(&self.front, person, address, message, point, outcome);
     }
+}
+
+/// Whether a refusal names the type among those that it takes.
+fn takes(refusal: &RawMessage, name: &str) -> bool {
+    let mut ranges = refusal
+        .values(HeaderId::Accept)
+        .filter_map(|value| MediaType::parse(value).ok());
+    ranges.any(|range| range.q() > 0 && range.covers(name))
 }
 
 /// Writes a message that was born elsewhere. `None`: SIP has no form for it.
@@ -202,7 +267,18 @@ pub(super) fn originate(
     point: PointId,
     via: &str,
 ) -> Option<Bytes> {
-    let (kind, body) = render(&message.content)?;
+    let body = content::render(message)?;
+    Some(write(binding, message, point, via, 1, body))
+}
+
+fn write(
+    binding: &Binding,
+    message: &Message,
+    point: PointId,
+    via: &str,
+    sequence: u32,
+    (kind, body): (&str, Bytes),
+) -> Bytes {
     let uri =
         |address: &Address| format!("sip:{}@{}", escape_user(address.local()), address.domain());
     let name = match &*message.from_name {
@@ -227,9 +303,9 @@ pub(super) fn originate(
             HeaderId::CallId,
             format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
         )
-        .header(HeaderId::CSeq, "1 MESSAGE")
+        .header(HeaderId::CSeq, format_args!("{sequence} MESSAGE"))
         .body(kind, body);
-    Some(request.finish())
+    request.finish()
 }
 
 /// Tells the core, once per attempt.

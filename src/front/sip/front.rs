@@ -4,6 +4,7 @@ use super::event::lines::Lines;
 use super::handle::{Binding, Way};
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
+use super::load::Load;
 use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
 use super::notified::Notified;
@@ -16,7 +17,7 @@ use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
 use crate::gate::{Gate, Offer};
 use crate::hub::{Hub, ReplyTo};
-use crate::net::Tls;
+use crate::net::{Budget, Tls};
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
@@ -46,6 +47,23 @@ pub(super) struct Settings {
     pub(super) streams: bool,
     /// Digest algorithms.
     pub(super) offer: Offer,
+    /// What one person or source may take.
+    pub(super) fairness: Fairness,
+}
+
+/// Bounds that keep one person or source from taking what is for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fairness {
+    /// Answers per second to those who have proved nothing, per source.
+    pub(super) rate: usize,
+    /// As many of those at once.
+    pub(super) burst: usize,
+    /// Requests under way of one person.
+    pub(super) per_person: usize,
+    /// Requests under way of one source.
+    pub(super) per_source: usize,
+    /// Whether loopback counts as a source.
+    pub(super) loopback: bool,
 }
 
 /// A point that came over a connection.
@@ -70,6 +88,10 @@ pub(super) struct Front {
     pub(super) neighbours: Arc<Neighbours>,
     /// Finds servers.
     pub(super) locator: Arc<Locator>,
+    /// What those get who have proved nothing.
+    pub(super) unproven: Budget,
+    /// Requests under way, by person and source.
+    pub(super) load: Arc<Load>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
     /// Telephone lines.
@@ -100,8 +122,15 @@ impl Front {
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
         lines: Lines,
     ) -> Self {
+        let bounds = settings.fairness;
         Self {
             boot: hub.now().0,
+            unproven: Budget::new(bounds.rate, bounds.burst, bounds.loopback),
+            load: Arc::new(Load::new(
+                bounds.per_person,
+                bounds.per_source,
+                bounds.loopback,
+            )),
             hub,
             gate,
             sockets,

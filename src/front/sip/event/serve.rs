@@ -568,7 +568,7 @@ impl Shard {
 
     /// What a Via of ours says behind its place: over TLS, what we opened may be used both ways
     /// (RFC 5923 5).
-    pub(super) fn alias(&self, flow: Flow) -> &'static str {
+    pub(in super::super) fn alias(&self, flow: Flow) -> &'static str {
         let wire = self.front.wire(flow);
         let ours = wire.is_some_and(|wire| self.front.sockets.is_ours(&wire));
         if ours { ";alias" } else { "" }

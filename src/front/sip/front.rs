@@ -120,7 +120,6 @@ impl Front {
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
-        lines: Lines,
     ) -> Self {
         let bounds = settings.fairness;
         Self {
@@ -138,7 +137,7 @@ impl Front {
             settings,
             neighbours,
             locator,
-            lines,
+            lines: Lines::default(),
             notified: Arc::default(),
             inboxes,
             secret: RandomState::new(),
@@ -184,6 +183,12 @@ impl Front {
                 flows.remove(&key);
             }
         }
+    }
+
+    /// With these telephone lines.
+    pub(super) fn with_lines(mut self, lines: Lines) -> Self {
+        self.lines = lines;
+        self
     }
 
     pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {

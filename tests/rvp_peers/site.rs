@@ -27,11 +27,14 @@ impl Site {
         let folder = std::env::temp_dir().join(format!("tristack-peers-{ip}-{name}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
+        // Held together, so that they differ.
+        let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a loopback address"));
+        let [at, sip] = held.each_ref().map(|l| l.local_addr().expect("an address"));
         Self {
             child: None,
             folder,
-            at: free(ip),
-            sip: free(ip),
+            at,
+            sip,
         }
     }
 

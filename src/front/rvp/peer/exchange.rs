@@ -424,7 +424,15 @@ async fn send(
 
 /// The connection was closed under the request; nothing of an answer came.
 fn is_unanswered(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    let reset = cause.is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    });
+    reset || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 fn cnonce() -> String {

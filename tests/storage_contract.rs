@@ -359,6 +359,7 @@ async fn nodes_and_what_is_held_at_them(kind: &impl Kind) {
 async fn targets_and_what_waits_for_them(kind: &impl Kind) {
     let store = kind.open().await;
     let target = |person, id| TargetRecord {
+        sealed: id % 2 == 0,
         person,
         id,
         url: "http://app.example:8080/hook?x=y".to_owned(),

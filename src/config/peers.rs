@@ -2,6 +2,7 @@
 //! of foreign ones.
 
 use super::reader::Reader;
+use super::rvp::Scheme;
 use super::value::{Names, Network, words};
 use crate::core::address::normal_domain;
 use std::net::{IpAddr, SocketAddr};
@@ -42,10 +43,19 @@ pub struct Peer {
     pub address: Vec<SocketAddr>,
     /// Addresses that are taken at their word.
     pub trust: Vec<Network>,
-    /// User name of the shared Digest credentials.
+    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and by Digest
+    /// the one that it has here.
     pub user: Option<String>,
     /// File with their password: its first line.
     pub password_file: Option<PathBuf>,
+    /// Speak TLS to it (`https`).
+    pub tls: bool,
+    /// The name that its certificate must speak for, by an authority of `[tls] authorities`; its
+    /// host if nothing is said. Connections to `tls_listen` that show such a certificate are taken
+    /// at their word, for its domains, if it is said.
+    pub tls_name: Option<String>,
+    /// Schemes that we prove ourselves to it by, the first that it offers.
+    pub auth: Vec<Scheme>,
     /// NOTIFYs that have passed more servers than this are refused.
     pub max_hops: usize,
 }
@@ -139,11 +149,17 @@ impl Peer {
             trust: r.get("trust", Vec::new()),
             user: r.option("user"),
             password_file: r.option_path("password_file"),
+            tls: r.get("tls", false),
+            tls_name: r.option::<String>("tls_name"),
+            auth: r.get("auth", vec![Scheme::Digest, Scheme::Ntlm]),
             max_hops: r.get("max_hops", 10),
             domains,
         };
         if peer.user.is_some() != peer.password_file.is_some() {
             r.refuse("user", "user and password_file go together");
+        }
+        if peer.auth.is_empty() || peer.auth.contains(&Scheme::Negotiate) {
+            r.refuse("auth", "must be digest, ntlm or both");
         }
         let any = |net: &Network| {
             net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))

@@ -26,6 +26,7 @@ mod fold;
 pub mod id;
 pub mod message;
 pub mod node;
+mod notices;
 pub mod outcomes;
 mod points;
 pub mod port;

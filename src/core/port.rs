@@ -161,6 +161,9 @@ pub struct TargetRecord {
     pub url: String,
     /// What notifications are signed with; empty = not signed.
     pub secret: Secret,
+    /// Whether the secret is sealed with the key of passwords; an earlier version kept it as it
+    /// is.
+    pub sealed: bool,
     /// When it was added.
     pub added: Time,
 }

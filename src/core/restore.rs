@@ -134,6 +134,8 @@ impl User {
                 link,
                 failed: None,
                 doubted: None,
+                // Before we died.
+                announced: true,
             };
             fx.emit(
                 point.record.stack,

@@ -222,7 +222,7 @@ impl User {
         renewal: (Duration, Option<Handle>, bool),
     ) -> Result<Reply, Error> {
         let (lease, handle, notify) = renewal;
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         let now = fx.now();
         let lease = lease.min(fx.rules().lease_max);
         let watch = &self.watches[at];
@@ -258,7 +258,7 @@ impl User {
         id: WatchId,
         notify: bool,
     ) -> Result<Reply, Error> {
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         self.end_watch(fx, at, notify.then_some(Ended::Unwatched));
         Ok(Reply::Done)
     }
@@ -271,7 +271,7 @@ impl User {
         id: WatchId,
         handle: Handle,
     ) -> Result<Reply, Error> {
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         let record = &mut self.watches[at].record;
         if record.handle != handle {
             record.handle = handle;
@@ -492,11 +492,15 @@ impl User {
         }
     }
 
-    /// The watch with that id if the caller may handle it: the watcher, the owner, this server.
-    fn watch_at(&self, caller: &Caller, id: WatchId) -> Result<usize, Error> {
+    /// The watch with that id if the caller may handle it: the watcher, the owner, who may
+    /// subscribe others, this server.
+    fn watch_at(&self, rules: &Rules, caller: &Caller, id: WatchId) -> Result<usize, Error> {
         let at = self.watches.iter().position(|w| w.record.id == id);
-        at.filter(|at| self.owns(caller) || is_watcher(&self.watches[*at].record, caller))
-            .ok_or(Error::StaleId)
+        let his = |at: &usize| {
+            is_watcher(&self.watches[*at].record, caller)
+                || self.verdict(rules, caller, Right::SubscribeOthers) == Verdict::Granted
+        };
+        at.filter(his).ok_or(Error::StaleId)
     }
 
     /// Removes a watch; with a reason, the watcher is told.

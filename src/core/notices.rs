@@ -4,7 +4,7 @@ use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reach, Route};
 use crate::core::effect::{Forward, ReplyTag};
-use crate::core::id::{ConversationId, Stack};
+use crate::core::id::{ConversationId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};
 use crate::core::points::Point;
 use crate::core::user::{Fx, User};
@@ -34,30 +34,36 @@ impl User {
                 spec.inbox
             );
             let conversation = ConversationId(fx.random());
-            let notice = notice(fx, (from.clone(), to.clone()), conversation, body);
-            fx.forward(Forward {
-                to: person,
-                caller: Caller {
-                    address: from.clone(),
-                    person: None,
-                    scheme: Scheme::Internal,
-                    route: Route::Internal,
-                },
-                command: Command::Deliver(Arc::new(notice)),
-                reply: ReplyTag::NOBODY,
-            });
+            let ends = (from.clone(), to.clone());
+            post(fx, person, ends, conversation, text(body));
         }
     }
 }
 
-/// A text from the system address to somebody.
-fn notice(
+/// Plain text.
+pub(super) fn text(body: String) -> Content {
+    Content::Text(Text {
+        body: body.into(),
+        media: "text/plain".into(),
+        format: None,
+    })
+}
+
+/// Sends somebody here what this server itself has to say.
+pub(super) fn post(
     fx: &mut Fx<'_, '_>,
+    person: PersonId,
     (from, to): (Address, Address),
     conversation: ConversationId,
-    body: String,
-) -> Message {
-    Message {
+    content: Content,
+) {
+    let caller = Caller {
+        address: from.clone(),
+        person: None,
+        scheme: Scheme::Internal,
+        route: Route::Internal,
+    };
+    let notice = Message {
         id: fx.message_id(),
         at: fx.now(),
         from,
@@ -65,11 +71,7 @@ fn notice(
         from_name: "".into(),
         to,
         conversation,
-        content: Content::Text(Text {
-            body: body.into(),
-            media: "text/plain".into(),
-            format: None,
-        }),
+        content,
         original: Original {
             stack: Stack::named("system"),
             bytes: bytes::Bytes::new(),
@@ -77,5 +79,12 @@ fn notice(
         },
         ack: Ack::Any,
         hops: 1,
-    }
+        wants: None,
+    };
+    fx.forward(Forward {
+        to: person,
+        caller,
+        command: Command::Deliver(Arc::new(notice)),
+        reply: ReplyTag::NOBODY,
+    });
 }

@@ -92,7 +92,6 @@ impl Front {
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
-        lines: Lines,
     ) -> Self {
         Self {
             boot: hub.now().0,
@@ -103,7 +102,7 @@ impl Front {
             settings,
             neighbours,
             locator,
-            lines,
+            lines: Lines::default(),
             notified: Arc::default(),
             inboxes,
             secret: RandomState::new(),
@@ -111,6 +110,12 @@ impl Front {
             bound: Mutex::default(),
             connections: Mutex::default(),
         }
+    }
+
+    /// With these telephone lines.
+    pub(super) fn with_lines(mut self, lines: Lines) -> Self {
+        self.lines = lines;
+        self
     }
 
     pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {

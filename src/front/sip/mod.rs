@@ -110,7 +110,7 @@ impl SipFront {
         let neighbours = Neighbours::new(hub, config);
         let locator = Locator::new(&nameservers(config), abilities(config, &udp));
         let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(config.limits.shard_queue)));
-        let front = Arc::new(Front::new(
+        let front = Front::new(
             hub.clone(),
             gate,
             sockets,
@@ -118,8 +118,8 @@ impl SipFront {
             inboxes.collect(),
             settings(config, shards),
             (neighbours, Arc::new(locator)),
-            Lines::new(&config.sip),
-        ));
+        );
+        let front = Arc::new(front.with_lines(Lines::new(&config.sip)));
         let orders: Weak<Front> = Arc::downgrade(&front);
         front.neighbours.order_at(orders as Weak<dyn Orders>);
         let door = Arc::new(Door(Arc::downgrade(&front)));

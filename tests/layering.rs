@@ -100,6 +100,7 @@ const CRATES: [(&str, &[&str]); 16] = [
             "hyper",
             "hyper_util",
             "sip",
+            "xcap",
             "xml",
             "auth",
             "getrandom",
@@ -108,7 +109,7 @@ const CRATES: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates whose use is part of the design.
-const RESTRICTED: [&str; 17] = [
+const RESTRICTED: [&str; 18] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -117,6 +118,7 @@ const RESTRICTED: [&str; 17] = [
     "sqlx",
     "rvp",
     "sip",
+    "xcap",
     "xml",
     "auth",
     "toml",
@@ -373,7 +375,7 @@ fn protocol_crates_depend_on_nothing_impure() {
 #[test]
 fn protocol_crates_never_look_at_a_clock_or_roll_dice() {
     let mut faults = Vec::new();
-    for folder in ["xml", "auth", "rvp", "sip"] {
+    for folder in ["xml", "auth", "rvp", "sip", "xcap"] {
         let mut files = Vec::new();
         rust_files(
             &root().join("protocols").join(folder).join("src"),

@@ -102,12 +102,17 @@ impl House {
 
     /// Stops and comes back on the same storage and ports.
     pub async fn restart(self) -> Self {
+        self.restart_with("").await
+    }
+
+    /// The same with further configuration.
+    pub async fn restart_with(self, text: &str) -> Self {
         self.hub.stop().await;
         assert!(self.tasks.finish(PATIENCE).await);
         let (udp, tcp) = (self.udp.to_string(), self.tcp.to_string());
         let store = Arc::clone(&self.store);
         drop(self);
-        Self::on(store, (&udp, &tcp), "").await
+        Self::on(store, (&udp, &tcp), text).await
     }
 
     pub async fn udp(&self, name: &str) -> Ua {

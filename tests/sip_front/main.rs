@@ -4,8 +4,10 @@
 mod events;
 mod form;
 mod house;
+mod lists;
 mod message;
 mod presence;
 mod register;
 mod restart;
 mod torture;
+mod xcap;

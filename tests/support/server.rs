@@ -27,6 +27,8 @@ pub struct Server {
     pub admin: SocketAddr,
     /// RVP over HTTPS, if it listens.
     pub rvps: Option<SocketAddr>,
+    /// XCAP and WebSocket, if it listens.
+    pub sip_ws: Option<SocketAddr>,
     /// Further lines of `[rvp]`.
     rvp_lines: String,
     /// Further lines of `[sip]`.
@@ -73,6 +75,18 @@ impl Server {
         })
     }
 
+    /// A server with further lines of `[sip]`.
+    pub fn start_sip(users: &[&str], sip_lines: &str) -> Self {
+        Self::planned(&Plan {
+            domain: "example.com",
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            users,
+            rvp: "",
+            sip: sip_lines,
+            rest: "",
+        })
+    }
+
     /// A server of any domain, on any address of this machine.
     pub fn planned(plan: &Plan<'_>) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -88,6 +102,7 @@ impl Server {
             sip_tcp: any,
             admin: any,
             rvps: None,
+            sip_ws: None,
             rvp_lines: plan.rvp.to_owned(),
             sip_lines: plan.sip.to_owned(),
             domain: plan.domain.to_owned(),
@@ -257,6 +272,7 @@ impl Server {
         self.sip_udp = address("udp:");
         self.sip_tcp = address("tcp:");
         self.admin = address("admin=http://");
+        self.sip_ws = ready.contains("ws:").then(|| address("ws:"));
         self.rvps = ready.contains("rvps=").then(|| address("rvps=https://"));
     }
 }

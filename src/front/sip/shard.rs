@@ -19,7 +19,7 @@ use sip::build::Response;
 use sip::flow::{Flow, Millis};
 use sip::transaction::{self, Engine, Failure, Input, Output, Retention, TxId};
 use sip::{HeaderId, RawMessage};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,12 @@ pub(super) enum Pending {
     Refresh(Req, WatchId),
     /// Whether somebody here still watches somebody at a neighbour.
     Watched(Pair),
+    /// The watch behind a list's entry.
+    Member {
+        list: WatchId,
+        person: PersonId,
+        address: Address,
+    },
 }
 
 /// What a request of ours is for.
@@ -76,6 +82,8 @@ pub(super) struct Shard {
     /// What people here watch at neighbours.
     pub(super) upstreams: Upstreams,
     pub(super) inbox: Arc<Inbox>,
+    /// Subscriptions to lists that are to be told something.
+    pub(super) owed: BTreeSet<WatchId>,
     next: u64,
 }
 
@@ -85,6 +93,8 @@ impl Shard {
             capacity: front.settings.transactions,
             ..transaction::Settings::default()
         };
+        let mut cache = Cache::default();
+        front.xcap.root().clone_into(&mut cache.root);
         Self {
             engine: Engine::new(settings, front.secrets()),
             front,
@@ -96,7 +106,8 @@ impl Shard {
             errands: HashMap::new(),
             alarms: VecDeque::new(),
             upstreams: Upstreams::default(),
-            cache: Cache::default(),
+            cache,
+            owed: BTreeSet::new(),
             inbox,
             next: 0,
         }
@@ -154,6 +165,11 @@ impl Shard {
         for event in batch.events.into_iter().chain(batch.presence) {
             self.event(now, event);
         }
+        // After the events: they may have brought the subscriptions to them back.
+        for owner in batch.lists {
+            self.relist(now, owner);
+        }
+        self.flush_lists(now);
         for inbound in batch.net {
             self.inbound(now, inbound);
             self.drain(now);
@@ -287,6 +303,11 @@ impl Shard {
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
             Some(Pending::Watched(pair)) => self.looked(now, &pair, answer),
+            Some(Pending::Member {
+                list,
+                person,
+                address,
+            }) => self.member_answered(now, list, (person, address), &answer),
         }
     }
 
@@ -318,7 +339,9 @@ impl Shard {
             Event::Cancel { .. }
             | Event::InboxPresence { .. }
             | Event::PointEnded { .. }
-            | Event::PointRestored { .. } => {}
+            | Event::PointRestored { .. }
+            | Event::AccessChanged { .. }
+            | Event::DocumentChanged { .. } => {}
         }
     }
 

@@ -41,6 +41,62 @@ impl Client {
         })
     }
 
+    /// Sends a request that must be answered so.
+    pub(crate) async fn expect(
+        &mut self,
+        status: u16,
+        method: &str,
+        node: &str,
+        headers: &str,
+        body: &str,
+    ) -> Result<Answer, Failure> {
+        let answer = self.request(method, node, headers, body).await?;
+        if answer.status == status {
+            return Ok(answer);
+        }
+        Err(format!("{method} {node}: {}", answer.head))
+    }
+
+    /// Sends a text to a user.
+    pub(crate) async fn text(&mut self, to: u64) -> Result<Answer, Failure> {
+        let to = format!("u{to}");
+        let text = "How about lunch at noon, at the usual place?";
+        let body = text_document(&self.user.name, &to, text);
+        let headers = "RVP-Ack-Type: DeepOr\r\nRVP-Hop-Count: 1\r\nContent-Type: text/xml\r\n";
+        self.request("NOTIFY", &to, headers, &body).await
+    }
+
+    /// Watches a user's presence, told at this client's own callback.
+    pub(crate) async fn watch(&mut self, of: u64) -> Result<(), Failure> {
+        let headers = format!(
+            "Notification-Type: update/propchange\r\nSubscription-Lifetime: 14400\r\n\
+             Call-Back: http://localhost/instmsg/aliases/{}\r\n",
+            self.user.name
+        );
+        self.expect(207, "SUBSCRIBE", &format!("u{of}"), &headers, "")
+            .await
+            .map(drop)
+    }
+
+    /// Renews a lease of the user's own; it must stay the same.
+    pub(crate) async fn renew(&mut self, n: u64, id: u32) -> Result<(), Failure> {
+        let headers = format!(
+            "Notification-Type: pragma/notify\r\nSubscription-Lifetime: 14400\r\n\
+             Subscription-Id: {id}\r\n"
+        );
+        let node = format!("u{n}");
+        let answer = self.expect(200, "SUBSCRIBE", &node, &headers, "").await?;
+        if subscription(&answer) == Some(id) {
+            return Ok(());
+        }
+        Err(format!("lease {id} of {node}: {}", answer.head))
+    }
+
+    /// Authenticates from the first request on, as if that had been the challenge.
+    pub(crate) fn assume_nonce(&mut self, nonce: &str) {
+        nonce.clone_into(&mut self.user.nonce);
+    }
+
     /// Sends a request, answering one challenge.
     pub(crate) async fn request(
         &mut self,
@@ -109,7 +165,7 @@ async fn read_message(
     buffer: &mut Vec<u8>,
 ) -> Result<(String, String), Failure> {
     loop {
-        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+        if let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             let length = head
                 .split("\r\n")
@@ -137,39 +193,58 @@ async fn read_message(
 pub(crate) struct Callbacks {
     /// Where the server should call.
     pub(crate) address: SocketAddr,
-    /// NOTIFYs answered.
-    pub(crate) count: Arc<AtomicU64>,
 }
 
 impl Callbacks {
     /// Starts listening.
     pub(crate) async fn listen() -> Result<Self, Failure> {
+        Self::counting(Arc::default()).await
+    }
+
+    /// The same; the NOTIFYs answered are added there.
+    pub(crate) async fn counting(counter: Arc<AtomicU64>) -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
-        let count = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&count);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(answer_all(stream, Arc::clone(&counter)));
+                let (mut stream, counter) = (stream, Arc::clone(&counter));
+                tokio::spawn(async move { answer_all(&mut stream, &counter).await });
             }
         });
-        Ok(Self { address, count })
+        Ok(Self { address })
     }
 }
 
-async fn answer_all(mut stream: TcpStream, counter: Arc<AtomicU64>) {
+/// Answers NOTIFYs and counts them until the connection ends.
+pub(crate) async fn answer_all(stream: &mut TcpStream, counter: &AtomicU64) {
+    answer_each(stream, || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    })
+    .await;
+}
+
+/// Answers NOTIFYs until the connection ends.
+pub(crate) async fn answer_each(stream: &mut TcpStream, mut heard: impl FnMut()) {
     let mut buffer = Vec::new();
     let ok =
         b"HTTP/1.1 200 Successful\r\nRVP-Notifications-Version: 0.2\r\nContent-Length: 0\r\n\r\n";
-    while read_message(&mut stream, &mut buffer).await.is_ok() {
-        counter.fetch_add(1, Ordering::Relaxed);
+    while read_message(stream, &mut buffer).await.is_ok() {
+        heard();
         if stream.write_all(ok).await.is_err() {
             return;
         }
     }
+}
+
+/// Headers of a sign-in, for so many seconds.
+fn lease(callback: SocketAddr, seconds: u32) -> String {
+    format!(
+        "Notification-Type: pragma/notify\r\nSubscription-Lifetime: {seconds}\r\n\
+         Call-Back: http://{callback}\r\n"
+    )
 }
 
 /// Signs a user in with a callback; returns the connection.
@@ -178,18 +253,33 @@ pub(crate) async fn sign_in(
     n: u64,
     callback: SocketAddr,
 ) -> Result<Client, Failure> {
+    sign_in_with_lease(server, n, callback)
+        .await
+        .map(|(client, _)| client)
+}
+
+/// The same with the number of the lease.
+pub(crate) async fn sign_in_with_lease(
+    server: SocketAddr,
+    n: u64,
+    callback: SocketAddr,
+) -> Result<(Client, u32), Failure> {
     let mut client = Client::connect(server, n).await?;
-    let headers = format!(
-        "Notification-Type: pragma/notify\r\nSubscription-Lifetime: 14400\r\n\
-         Call-Back: http://{callback}\r\n"
-    );
+    let headers = lease(callback, 14_400);
     let answer = client
-        .request("SUBSCRIBE", &format!("u{n}"), &headers, "")
+        .expect(200, "SUBSCRIBE", &format!("u{n}"), &headers, "")
         .await?;
-    if answer.status != 200 {
-        return Err(format!("sign-in of u{n}: {}", answer.head));
-    }
-    Ok(client)
+    let id = subscription(&answer).ok_or("a sign-in without Subscription-Id")?;
+    Ok((client, id))
+}
+
+/// The number of a lease in an answer.
+pub(crate) fn subscription(answer: &Answer) -> Option<u32> {
+    answer.head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let same = name.eq_ignore_ascii_case("subscription-id");
+        same.then(|| value.trim().parse().ok())?
+    })
 }
 
 /// The body of a PROPPATCH that sets a leased state.

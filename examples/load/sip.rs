@@ -1,7 +1,8 @@
 //! SIP requests written and read by hand, with Digest (MD5, qop=auth).
 
+use crate::agent::Next;
+use crate::wire::Transport;
 use md5::{Digest as _, Md5};
-use std::net::SocketAddr;
 
 /// A user of the load: name, credentials, the server's nonce.
 #[derive(Debug, Clone)]
@@ -72,9 +73,7 @@ pub(crate) struct Request<'a> {
     pub(crate) uri: &'a str,
     pub(crate) to: &'a str,
     pub(crate) call: &'a str,
-    pub(crate) sequence: u32,
-    pub(crate) local: SocketAddr,
-    pub(crate) transport: &'a str,
+    pub(crate) about: Next,
     pub(crate) extra: &'a str,
     pub(crate) body: &'a str,
 }
@@ -92,10 +91,10 @@ pub(crate) fn write(user: &mut User, r: &Request<'_>) -> String {
     } else {
         format!("{header}: {credentials}\r\n")
     };
-    let transport_parameter = if r.transport == "TCP" {
-        ";transport=tcp"
-    } else {
-        ""
+    let transport_parameter = match r.about.transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls => ";transport=tls",
     };
     format!(
         "{method} {uri} SIP/2.0\r\n\
@@ -106,10 +105,10 @@ pub(crate) fn write(user: &mut User, r: &Request<'_>) -> String {
          Content-Length: {length}\r\n\r\n{body}",
         method = r.method,
         uri = r.uri,
-        transport = r.transport,
-        local = r.local,
+        transport = r.about.transport.word(),
+        local = r.about.local,
         call = r.call,
-        sequence = r.sequence,
+        sequence = r.about.sequence,
         name = user.name,
         to = r.to,
         extra = r.extra,
@@ -167,4 +166,20 @@ pub(crate) fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a s
     let from = text.find(start)? + start.len();
     let rest = &text[from..];
     rest.find(end).map(|to| &rest[..to])
+}
+
+/// A presence document as softphones write it.
+pub(crate) fn pidf(name: &str, busy: bool) -> String {
+    let activity = if busy {
+        "<rpid:activities><rpid:busy/></rpid:activities>"
+    } else {
+        ""
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+         xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
+         xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:{name}@example.com\">\
+         <tuple id=\"t1\"><status><basic>open</basic></status></tuple>\
+         <dm:person id=\"p1\">{activity}</dm:person></presence>"
+    )
 }

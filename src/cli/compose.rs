@@ -5,8 +5,10 @@ use crate::config::{self, Config, Limits};
 use crate::control::Seal;
 use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
-use crate::gate::{GateSettings, Judge};
+use crate::gate::{self, GateSettings, Judge};
 use crate::hub;
+#[cfg(feature = "gssapi")]
+use crate::kerberos;
 use crate::net::{Caps, Certificates, Layers, Listener};
 use crate::portal::Portal;
 use crate::winbind::Winbind;
@@ -86,6 +88,49 @@ pub(super) fn judge(config: &Config) -> Judge {
     }
 }
 
+/// Who checks Kerberos tickets.
+#[cfg(feature = "gssapi")]
+pub(super) fn kerberos(config: &Config) -> Result<Option<gate::Kerberos>, Failure> {
+    let Some(wanted) = &config.auth.kerberos else {
+        return Ok(None);
+    };
+    let library = kerberos::Library::open(wanted.workers, wanted.timeout).map_err(|why| {
+        let keytab = wanted.keytab.display();
+        Failure::new(
+            Exit::Unavailable,
+            format!("[auth] kerberos_keytab {keytab}: {why}"),
+        )
+    })?;
+    Ok(Some(gate::Kerberos {
+        tickets: Arc::new(library),
+        services: wanted.services.clone(),
+        realms: wanted.realms.clone(),
+    }))
+}
+
+/// Nobody: this binary was built without; the configuration does not ask for it.
+#[cfg(not(feature = "gssapi"))]
+#[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
+pub(super) fn kerberos(_: &Config) -> Result<Option<gate::Kerberos>, Failure> {
+    Ok(None)
+}
+
+/// What must be so before anything is opened.
+#[cfg(feature = "gssapi")]
+pub(super) fn environment(config: &Config) -> Result<(), Failure> {
+    let Some(wanted) = &config.auth.kerberos else {
+        return Ok(());
+    };
+    kerberos::use_keytab(&wanted.keytab).map_err(|e| Failure::new(Exit::Unavailable, e))
+}
+
+/// What must be so before anything is opened.
+#[cfg(not(feature = "gssapi"))]
+#[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
+pub(super) fn environment(_: &Config) -> Result<(), Failure> {
+    Ok(())
+}
+
 pub(super) fn hub(config: &Config) -> hub::Settings {
     let welcome = config.domains.iter().flat_map(|(ours, domain)| {
         let theirs = domain.foreign.iter();
@@ -139,6 +184,7 @@ pub(super) fn caps(config: &Config) -> Caps {
         config.limits.connections,
         config.limits.loopback,
     )
+    .vanished_after(config.limits.vanished)
 }
 
 /// The portal's listeners; with TLS they present the certificate of `[tls]`.

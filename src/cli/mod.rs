@@ -79,8 +79,11 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            out.value(&serde_json::json!({ "version": version }), || {
-                format!("tristack {version}\n")
+            let kerberos = cfg!(feature = "gssapi");
+            let value = serde_json::json!({ "version": version, "kerberos": kerberos });
+            out.value(&value, || {
+                let with = if kerberos { " (with Kerberos)" } else { "" };
+                format!("tristack {version}{with}\n")
             });
             Ok(Exit::Done)
         }

@@ -64,12 +64,22 @@ limits! {
     headers: count = 64,
     /// Header fields of one SIP message.
     sip_headers: count = 256,
+    /// SIP requests of one person that are worked on at once.
+    requests_per_person: count = 256,
+    /// SIP requests of one address (a /64 in IPv6) that are worked on at once.
+    requests_per_source: count = 4096,
+    /// Answers per second to one address for SIP requests that prove nothing.
+    unproven_rate: count = 100,
+    /// As many of those at once, after a quiet time.
+    unproven_burst: count = 1000,
     /// Time for the head of a request to arrive.
     head_timeout: span = secs(10),
     /// Time for the body of a request to arrive.
     body_timeout: span = secs(30),
     /// Idle HTTP connections are closed after this.
     idle_timeout: span = secs(300),
+    /// Connections whose client has vanished without a word are closed after this.
+    vanished: span = secs(90),
     /// Connect to a callback.
     callback_connect: span = secs(3),
     /// Answer of a callback.

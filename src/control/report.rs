@@ -346,6 +346,7 @@ fn describe(step: &Step) -> (&'static str, String) {
             ("attempt failed", format!("{} {outcome:?}", point.0))
         }
         Step::Kept => ("kept", "will be tried on".into()),
+        Step::Receipt(fate) => ("receipt", format!("{fate:?}").to_lowercase()),
         Step::Redelivered(point) => ("redelivered", point.0.to_string()),
         Step::Duplicate => ("duplicate", String::new()),
         Step::Dropped(why) => ("dropped", (*why).to_owned()),

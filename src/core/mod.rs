@@ -34,6 +34,7 @@ pub mod port;
 pub mod presence;
 mod properties;
 mod publications;
+mod receipts;
 mod restore;
 mod routing;
 pub mod target;

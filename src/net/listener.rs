@@ -1,7 +1,7 @@
 //! The one TCP listener: accept, cap, \[PROXY\], \[TLS\], front (`decisions.md` 29).
 
 use super::{BindError, Conn, Layers, Stream, Tasks};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -24,6 +24,7 @@ struct Shared {
     per_address: usize,
     total: usize,
     loopback_too: bool,
+    vanished: Option<Duration>,
     counts: Mutex<Counts>,
 }
 
@@ -42,8 +43,19 @@ impl Caps {
             per_address,
             total,
             loopback_too,
+            vanished: None,
             counts: Mutex::default(),
         }))
+    }
+
+    /// Connections whose client has vanished end after that long: an idle one never sends, so only
+    /// the system's own probes find out. Before the first listener.
+    #[must_use]
+    pub fn vanished_after(mut self, span: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.vanished = Some(span);
+        }
+        self
     }
 
     /// Open connections.
@@ -79,7 +91,7 @@ impl Shared {
 }
 
 /// What counts as one source: the address itself, its IPv4 form if mapped, its /64 in IPv6.
-fn source_of(peer: IpAddr) -> IpAddr {
+pub fn source_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();
@@ -234,7 +246,9 @@ impl Listener {
                 built = Box::pin(layers.build(conn)) => built,
             };
             match built {
-                Ok(conn) => front(conn).await,
+                // A task of its own, no larger than that of a plain connection: most of them are
+                // idle most of the time.
+                Ok(conn) => drop(inner.spawn(front(conn))),
                 Err(cause) => {
                     tracing::info!(listener = %purpose, peer = %direct_peer, %cause, "connection refused");
                 }
@@ -258,6 +272,9 @@ impl Listener {
         };
         // Without it small answers wait for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
+        if let Some(span) = self.caps.0.vanished {
+            probe(&stream, span);
+        }
         let local = stream.local_addr().unwrap_or(self.local);
         Some(Conn {
             peer: SocketAddr::new(direct_peer.ip().to_canonical(), direct_peer.port()),
@@ -285,6 +302,23 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Lets the system ask a silent peer whether it is still there. After half the span four probes
+/// follow in the other half; what we sent meanwhile and nobody acknowledged ends it as well.
+fn probe(stream: &TcpStream, span: Duration) {
+    let second = Duration::from_secs(1);
+    let keep_alive = TcpKeepalive::new()
+        .with_time((span / 2).max(second))
+        .with_interval((span / 8).max(second))
+        .with_retries(4);
+    let socket = SockRef::from(stream);
+    let set = socket
+        .set_tcp_keepalive(&keep_alive)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(span)));
+    if let Err(error) = set {
+        tracing::debug!(%error, "no probes for silent connections");
+    }
 }
 
 /// Whether the error concerns only the connection that was to be accepted.

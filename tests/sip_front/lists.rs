@@ -304,7 +304,7 @@ async fn a_list_outlives_a_restart() {
     let ask = say(&mut alice, 600);
     assert_eq!(alice.ask(&ask).await.status(), 200);
     assert!(told(&mut alice).await.of("bob").1.contains("closed"));
-    let house = house.restart_with(WS).await;
+    let house = house.restart().await;
     let again = told(&mut alice).await;
     assert!(again.full && again.resources.len() == 2, "{again:?}");
     let mut bob = house.tcp("bob").await;

@@ -1,7 +1,9 @@
 //! The SIP front over real sockets, octet for octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod abuse;
 mod events;
+mod flows;
 mod form;
 mod house;
 mod lists;
@@ -10,4 +12,7 @@ mod presence;
 mod register;
 mod restart;
 mod torture;
+mod transports;
+mod websocket;
+mod wrapped;
 mod xcap;

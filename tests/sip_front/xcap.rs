@@ -947,7 +947,7 @@ async fn documents_outlive_a_restart() {
     let house = House::with(WS).await;
     let mut web = Web::new(&house, "alice");
     let made = web.put(&lists_of("alice"), LISTS_TYPE, LISTS).await;
-    let house = house.restart_with(WS).await;
+    let house = house.restart().await;
     let mut web = Web::new(&house, "alice");
     let got = web.get(&lists_of("alice")).await;
     assert_eq!((got.body.as_str(), got.etag()), (LISTS, made.etag()));

@@ -11,7 +11,7 @@ use tristack::core::command::{
 use tristack::core::id::{
     ConversationId, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
-use tristack::core::message::{Ack, Content, Format, Message, Original, Text};
+use tristack::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
 use tristack::core::port::{
     Account, KeptRecord, PointRecord, PublicationRecord, Secret, WatchRecord,
 };
@@ -158,6 +158,12 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
         },
         ack: Ack::All,
         hops: 3,
+        wants: Some(Arc::new(Wants {
+            id: "m1".into(),
+            delivered: true,
+            failed: true,
+            kept: false,
+        })),
     };
     KeptRecord {
         person,

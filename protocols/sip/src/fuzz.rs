@@ -8,9 +8,12 @@ use crate::edit::Edit;
 use crate::header::{Date, Uri, Warning};
 use crate::raw::{
     Datagram, HeaderId, Limits, RawMessage, StreamEvent, StreamFramer, frame_datagram,
+    frame_websocket,
 };
+use crate::stun;
 use crate::verdict::verdict;
 use bytes::Bytes;
+use std::net::SocketAddr;
 
 fn parse(data: &[u8]) -> Option<RawMessage> {
     match frame_datagram(Bytes::copy_from_slice(data), &Limits::default()) {
@@ -158,6 +161,41 @@ pub fn edits(data: &[u8]) {
     assert!(back == message.as_bytes());
 }
 
+/// Any datagram as STUN: no panic, and an answer is itself sound, never a request, and bounded.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn stun(data: &[u8]) {
+    let peer = if data.len().is_multiple_of(2) {
+        SocketAddr::from(([192, 0, 2, 1], 1))
+    } else {
+        SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 1))
+    };
+    if let Some(answer) = stun::answer(data, peer) {
+        assert!(stun::is_stun(data) && stun::is_stun(&answer));
+        assert!(answer.get(8..20) == data.get(8..20));
+        assert!(stun::answer(&answer, peer).is_none());
+        assert!(2 * (answer.len() + 28) <= 3 * (data.len() + 28));
+    }
+}
+
+/// Any WebSocket message: no panic, and what is taken is the whole of it.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn websocket(data: &[u8]) {
+    let limits = Limits::default();
+    if let Ok(StreamEvent::Message(message)) =
+        frame_websocket(&Bytes::copy_from_slice(data), &limits)
+    {
+        assert!(message.head().len() <= limits.head && message.body().len() <= limits.body);
+        let whole = |octet: &u8| !matches!(octet, b'\r' | b'\n' | 0);
+        let inside = data.iter().filter(|octet| whole(octet)).count();
+        let kept = message.as_bytes().iter().filter(|octet| whole(octet));
+        assert!(kept.count() == inside);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +258,25 @@ mod tests {
             framing(data);
             views(data);
             edits(data);
+            stun(data);
+            websocket(data);
         });
+    }
+
+    /// A sound request with octets replaced: random ones alone are never STUN.
+    #[test]
+    fn nothing_panics_on_broken_stun() {
+        let sound = b"\0\x01\0\x14\x21\x12\xa4\x42transaction!\x80\x22\0\x05clien\0\0\0\0\x24\0\x04\0\0\0\0";
+        bolero::check!()
+            .with_type::<[(u8, u8); 4]>()
+            .for_each(|changes| {
+                let mut data = sound.to_vec();
+                for (at, octet) in changes {
+                    let place = usize::from(*at) % data.len();
+                    data[place] = *octet;
+                }
+                stun(&data);
+            });
     }
 
     #[test]
@@ -232,6 +288,7 @@ mod tests {
                 framing(&data);
                 views(&data);
                 edits(&data);
+                websocket(&data);
             });
     }
 }

@@ -216,7 +216,7 @@ fn send_message(world: &mut World, input: &mut Input<'_>) {
         },
         1 => Content::Join,
         2 => Content::Leave,
-        3 => Content::Receipt,
+        3 => Content::Receipt(None),
         _ => text("hello"),
     };
     let mut message = message(from, to, stack, content);

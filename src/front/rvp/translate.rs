@@ -210,6 +210,8 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         Credentials::Any => Vec::new(),
         Credentials::Only(only) => [
             (only.ntlm, Scheme::Ntlm),
+            // The wire has one word for signing in the way Windows does.
+            (only.ntlm, Scheme::Kerberos),
             (only.digest, Scheme::Digest),
             (only.assertion, Scheme::Assertion),
             (only.internal, Scheme::Internal),
@@ -256,7 +258,7 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
     };
     let has = |scheme| entry.schemes.contains(&scheme);
     let only = Schemes {
-        ntlm: has(Scheme::Ntlm),
+        ntlm: has(Scheme::Ntlm) || has(Scheme::Kerberos),
         digest: has(Scheme::Digest),
         assertion: has(Scheme::Assertion),
         internal: has(Scheme::Internal),

@@ -76,6 +76,9 @@ pub(super) struct Binding {
     pub(super) contact: String,
     /// Where requests go.
     pub(super) way: Way,
+    /// Proxies on the way, the first one to be passed first (RFC 3327): values of Route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) path: Vec<String>,
 }
 
 impl Binding {
@@ -84,7 +87,19 @@ impl Binding {
             v: VERSION,
             contact: contact.to_owned(),
             way,
+            path: Vec::new(),
         }
+    }
+
+    /// By way of these proxies.
+    #[must_use]
+    pub(super) fn with_path(self, path: Vec<String>) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The route set of requests to it, as one header value.
+    pub(super) fn route(&self) -> Option<String> {
+        (!self.path.is_empty()).then(|| self.path.join(", "))
     }
 
     pub(super) fn save(&self) -> Handle {

@@ -4,12 +4,15 @@
 //! (order of checks, `decisions.md` 7) -> one file per method -> the hub -> the same shard answers.
 //! Path of an event: `outbound` -> `inbox` -> `deliver` or `event` -> `listen`.
 
+mod content;
 mod deliver;
 mod event;
 mod front;
 mod handle;
+mod identity;
 mod inbox;
 mod listen;
+mod load;
 mod locate;
 mod message;
 mod neighbour;
@@ -22,6 +25,7 @@ mod request;
 mod shard;
 mod status;
 mod translate;
+mod unproven;
 mod xcap;
 
 pub use neighbour::NeighbourLine;
@@ -29,17 +33,17 @@ pub use notified::Notified;
 pub use status::status_of;
 
 use self::xcap::Xcap;
-use crate::config::Config;
+use crate::config::{Algorithm, Config};
 use crate::core::documents::KEEPER;
 use crate::core::id::Stack;
 use crate::core::message::Fidelity;
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
 use event::lines::Lines;
-use front::{Door, Front, Settings};
+use front::{Door, Fairness, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
 use locate::Locator;
@@ -61,7 +65,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     join: Fidelity::Dropped,
     leave: Fidelity::Dropped,
     invitation: Fidelity::Refused,
-    receipt: Fidelity::Dropped,
+    // Made here for people whose clients make none (RFC 5438).
+    receipt: Fidelity::Adapted,
     opaque: Fidelity::Refused,
 };
 
@@ -218,6 +223,19 @@ fn settings(config: &Config, shards: usize) -> Settings {
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
         streams: !config.sip.tcp.is_empty(),
+        offer: match config.sip.digest.as_slice() {
+            [Algorithm::Md5] => Offer::Md5,
+            [Algorithm::Sha256] => Offer::Sha256,
+            [Algorithm::Sha256, ..] => Offer::Sha256First,
+            _ => Offer::Both,
+        },
+        fairness: Fairness {
+            rate: limits.unproven_rate,
+            burst: limits.unproven_burst,
+            per_person: limits.requests_per_person,
+            per_source: limits.requests_per_source,
+            loopback: limits.loopback,
+        },
     }
 }
 

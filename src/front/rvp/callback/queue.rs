@@ -26,7 +26,8 @@ use tokio::time::{Instant, sleep_until};
 const TABLES: usize = 16;
 /// Changes that may wait; more than one person may watch (`[limits]` watches).
 const CHANGES: usize = 1024;
-/// Pauses after failures: the first is the five seconds of `decisions.md` 14.
+/// Pauses after failures: the first is the five seconds of `decisions.md` 14, the others grow
+/// threefold, because thousands of dead callbacks must cost next to nothing.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// A watch that no point stands behind is given up after this (`decisions.md` 14).
 const GIVE_UP: Duration = Duration::from_secs(600);
@@ -452,10 +453,10 @@ impl State {
         let failing = self.failing.get_or_insert(Failing {
             since: now,
             next: now,
-            pause: PAUSES.0 / 2,
+            pause: Duration::ZERO,
         });
         if failing.next <= now {
-            failing.pause = (failing.pause * 2).min(PAUSES.1);
+            failing.pause = (failing.pause * 3).clamp(PAUSES.0, PAUSES.1);
             failing.next = now + failing.pause;
         }
         now.duration_since(failing.since) >= GIVE_UP

@@ -642,13 +642,21 @@ impl Shard {
     fn stamp(&mut self, flow: Flow, watch: WatchId) -> (String, String) {
         let token = self.token();
         let branch = format!("z9hG4bKn{:x}.{:x}.{token:x}", self.front.boot, watch.0);
-        (self.via(flow), branch)
+        (format!("{}{}", self.via(flow), self.alias(flow)), branch)
     }
 
     /// Our Via without parameters.
     pub(in crate::front::sip) fn via(&self, flow: Flow) -> String {
         let place = self.sent_by(flow);
         format!("SIP/2.0/{} {place}", flow.transport.via_token())
+    }
+
+    /// What a Via of ours says behind its place: over TLS, what we opened may be used both ways
+    /// (RFC 5923 5).
+    pub(in super::super) fn alias(&self, flow: Flow) -> &'static str {
+        let wire = self.front.wire(flow);
+        let ours = wire.is_some_and(|wire| self.front.sockets.is_ours(&wire));
+        if ours { ";alias" } else { "" }
     }
 
     /// Our Contact on this flow.

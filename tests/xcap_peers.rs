@@ -72,7 +72,7 @@ fn lxml_means_the_same_by_selectors_and_edits() {
     if !have("python3-lxml", &probe) {
         return;
     }
-    let server = Server::start_sip(&["alice", "bob", "carol"], WS);
+    let server = Server::start_sip(&["alice", "bob", "carol"], WS, "");
     let at = server.sip_ws.expect("a listener");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/xcap.py");
     for (seed, user) in ["alice", "bob", "carol"].into_iter().enumerate() {
@@ -97,7 +97,7 @@ fn curl_reads_and_writes_documents_and_nodes() {
     if !curl_is_here() {
         return;
     }
-    let mut server = Server::start_sip(&["alice", "bob"], WS);
+    let mut server = Server::start_sip(&["alice", "bob"], WS, "");
     let at = server.sip_ws.expect("a listener");
     let index = "resource-lists/users/sip:alice@example.com/index";
     let lists = "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists'><list name='l'/></resource-lists>";
@@ -141,7 +141,7 @@ fn an_rvp_block_is_seen_in_xcap_and_by_sip() {
     if !curl_is_here() {
         return;
     }
-    let server = Server::start_sip(&["alice", "bob"], WS);
+    let server = Server::start_sip(&["alice", "bob"], WS, "");
     let at = server.sip_ws.expect("a listener");
     let mut alice = RvpActor::new("alice", server.rvp, Encoding::Characters).expect("alice");
     alice.sign_in().expect("alice signs in");
@@ -171,7 +171,7 @@ fn an_xcap_block_binds_rvp_and_is_seen_in_its_access_list() {
     if !curl_is_here() {
         return;
     }
-    let server = Server::start_sip(&["alice", "bob"], WS);
+    let server = Server::start_sip(&["alice", "bob"], WS, "");
     let at = server.sip_ws.expect("a listener");
     let mut alice = RvpActor::new("alice", server.rvp, Encoding::Characters).expect("alice");
     alice.sign_in().expect("alice signs in");

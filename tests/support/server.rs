@@ -106,18 +106,6 @@ impl Server {
         Self::planned_in(&plan, environment)
     }
 
-    /// A server with further lines of `[sip]`.
-    pub fn start_sip(users: &[&str], sip_lines: &str) -> Self {
-        Self::planned(&Plan {
-            domain: "example.com",
-            ip: std::net::Ipv4Addr::LOCALHOST.into(),
-            users,
-            rvp: "",
-            sip: sip_lines,
-            rest: "",
-        })
-    }
-
     /// A server of any domain, on any address of this machine.
     pub fn planned(plan: &Plan<'_>) -> Self {
         Self::planned_in(plan, &[])

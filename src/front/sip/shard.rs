@@ -163,13 +163,13 @@ impl Shard {
             self.make_good(now, person);
         }
         for (errand, located) in batch.located {
-            self.located(now, errand, located);
+            self.errand_located(now, errand, located);
         }
         for order in batch.orders {
-            self.order(now, order);
+            self.upstream_order(now, order);
         }
         for pair in batch.looks {
-            self.look(&pair);
+            self.upstream_look(&pair);
         }
         for event in batch.events.into_iter().chain(batch.presence) {
             self.event(now, event);
@@ -320,7 +320,7 @@ impl Shard {
             Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
-            Some(Pending::Watched(pair)) => self.looked(now, &pair, answer),
+            Some(Pending::Watched(pair)) => self.upstream_looked(now, &pair, answer),
             Some(Pending::Member {
                 list,
                 person,

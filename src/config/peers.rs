@@ -109,14 +109,7 @@ impl Peers {
             .into_iter()
             .filter_map(|(who, base)| homed(r, &who, &base, domains))
             .collect();
-        let outbound = r.get("outbound_domains", Vec::<String>::new());
-        let outbound = outbound
-            .iter()
-            .filter_map(|name| match name.as_str() {
-                "*" => Some("*".to_owned()),
-                name => domain(r, "outbound_domains", name),
-            })
-            .collect();
+        let outbound = outbound(r);
         Self {
             role: r.get("role", default.role),
             home,
@@ -134,12 +127,7 @@ impl Peers {
 
 impl Peer {
     pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
-        let own: Vec<String> = normal_domain(name).into_iter().collect();
-        let domains = r.get("domains", own);
-        let domains: Vec<String> = domains
-            .iter()
-            .filter_map(|name| domain(r, "domains", name))
-            .collect();
+        let domains = domains(r, name);
         let peer = Self {
             name: name.to_owned(),
             host: r
@@ -161,15 +149,7 @@ impl Peer {
         if peer.auth.is_empty() || peer.auth.contains(&Scheme::Negotiate) {
             r.refuse("auth", "must be digest, ntlm or both");
         }
-        let any = |net: &Network| {
-            net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
-        };
-        if peer.trust.iter().any(any) {
-            r.refuse(
-                "trust",
-                "trusting every address would let anybody be anybody",
-            );
-        }
+        not_everybody(r, "trust", &peer.trust);
         peer
     }
 }
@@ -198,6 +178,34 @@ fn homed(r: &mut Reader<'_, '_>, who: &str, base: &str, domains: &[String]) -> O
         },
     };
     Some(Homed { who, base })
+}
+
+/// Foreign domains that may be looked up.
+pub(super) fn outbound(r: &mut Reader<'_, '_>) -> Vec<String> {
+    let names = r.get("outbound_domains", Vec::<String>::new());
+    let read = names.iter().filter_map(|name| match name.as_str() {
+        "*" => Some("*".to_owned()),
+        name => domain(r, "outbound_domains", name),
+    });
+    read.collect()
+}
+
+/// Domains that a peer speaks for: the name of its section, if nothing else is said.
+pub(super) fn domains(r: &mut Reader<'_, '_>, name: &str) -> Vec<String> {
+    let own: Vec<String> = normal_domain(name).into_iter().collect();
+    let names = r.get("domains", own);
+    let read = names.iter().filter_map(|name| domain(r, "domains", name));
+    read.collect()
+}
+
+/// Believing every address would be believing everybody.
+pub(super) fn not_everybody(r: &mut Reader<'_, '_>, key: &'static str, nets: &[Network]) {
+    let any = |net: &Network| {
+        net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
+    };
+    if nets.iter().any(any) {
+        r.refuse(key, "trusting every address would let anybody be anybody");
+    }
 }
 
 fn domain(r: &mut Reader<'_, '_>, key: &'static str, name: &str) -> Option<String> {

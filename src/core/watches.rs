@@ -146,7 +146,7 @@ impl User {
         };
         let view = match watch.topic {
             Topic::Presence => fresh.shown.clone(),
-            Topic::Watchers | Topic::Calls => View::offline(now),
+            Topic::Watchers | Topic::Calls | Topic::Documents => View::offline(now),
         };
         if fetch {
             self.fetched(fx, fresh);
@@ -202,6 +202,7 @@ impl User {
             Topic::Watchers => Change::Watchers(self.watcher_report(now)),
             Topic::Calls if watch.sees => Change::Calls(self.all_calls()),
             Topic::Calls => Change::Calls(Arc::new([])),
+            Topic::Documents => Change::Documents(self.documents.as_slice().into()),
         }
     }
 
@@ -209,7 +210,9 @@ impl User {
     fn last(&self, now: Time, watch: &Watching, why: Ended) -> Change {
         match watch.record.topic {
             Topic::Presence => Change::Ended(why, watch.shown.clone()),
-            Topic::Watchers | Topic::Calls => Change::Last(why, Box::new(self.present(now, watch))),
+            Topic::Watchers | Topic::Calls | Topic::Documents => {
+                Change::Last(why, Box::new(self.present(now, watch)))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
 use super::notified::Notified;
 use super::place::Places;
+use super::xcap::Xcap;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
@@ -83,6 +84,7 @@ pub(super) struct Front {
     pub(super) gate: Arc<Gate>,
     pub(super) sockets: Sockets,
     pub(super) places: Places,
+    pub(super) xcap: Arc<Xcap>,
     pub(super) settings: Settings,
     /// Other domains.
     pub(super) neighbours: Arc<Neighbours>,
@@ -116,11 +118,12 @@ impl Front {
         hub: Hub,
         gate: Arc<Gate>,
         sockets: Sockets,
-        places: Places,
+        (places, xcap): (Places, Arc<Xcap>),
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
     ) -> Self {
+        xcap.registry.tell(&inboxes);
         let bounds = settings.fairness;
         Self {
             boot: hub.now().0,
@@ -134,6 +137,7 @@ impl Front {
             gate,
             sockets,
             places,
+            xcap,
             settings,
             neighbours,
             locator,

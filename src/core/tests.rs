@@ -4,6 +4,7 @@ mod consent;
 mod delivery;
 mod folding;
 mod keeping;
+mod locating;
 mod matrix;
 mod model;
 mod points;

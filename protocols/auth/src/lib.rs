@@ -11,4 +11,5 @@
 
 pub mod digest;
 pub mod ntlm;
+pub mod seal;
 pub mod spnego;

@@ -9,6 +9,7 @@ use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
 use super::notified::Notified;
 use super::place::Places;
+use super::proxy::Quotas;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
@@ -92,6 +93,8 @@ pub(super) struct Front {
     pub(super) unproven: Budget,
     /// Requests under way, by person and source.
     pub(super) load: Arc<Load>,
+    /// Room for requests that are passed on.
+    pub(super) quotas: Arc<Quotas>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
     /// Telephone lines.
@@ -119,7 +122,7 @@ impl Front {
         places: Places,
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
-        (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
+        (neighbours, locator, quotas): (Arc<Neighbours>, Arc<Locator>, Arc<Quotas>),
         lines: Lines,
     ) -> Self {
         let bounds = settings.fairness;
@@ -140,6 +143,7 @@ impl Front {
             locator,
             lines,
             notified: Arc::default(),
+            quotas,
             inboxes,
             secret: RandomState::new(),
             contacts: RwLock::default(),

@@ -19,6 +19,7 @@ mod neighbour;
 mod notified;
 mod outbound;
 mod place;
+mod proxy;
 mod publish;
 mod registrar;
 mod request;
@@ -122,7 +123,11 @@ impl SipFront {
             places(config, listening),
             inboxes.collect(),
             settings(config, shards),
-            (neighbours, Arc::new(locator)),
+            (
+                neighbours,
+                Arc::new(locator),
+                proxy::Quotas::new(&config.limits),
+            ),
             Lines::new(&config.sip),
         ));
         let orders: Weak<Front> = Arc::downgrade(&front);

@@ -130,7 +130,9 @@ impl User {
             Verdict::Blocked if !self.is_node() => {
                 return Err(Error::NotReachable(Unreachable::Blocked));
             }
-            Verdict::Blocked | Verdict::Withheld => return Err(Error::Denied("send-to")),
+            Verdict::Blocked | Verdict::Asked | Verdict::Withheld => {
+                return Err(Error::Denied("send-to"));
+            }
         }
         // Points of a node are others' inboxes: nobody is called there.
         let reached = |point: &&Point| {

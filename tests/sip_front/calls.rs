@@ -306,6 +306,7 @@ async fn block(house: &House, owner: &str, whom: &str) {
         schemes: Vec::new(),
         grant: Rights::default(),
         deny: Rights::default().with(Right::SendTo),
+        ask: Rights::default(),
     };
     let command = Command::SetAccess(vec![entry]);
     house

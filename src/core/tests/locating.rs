@@ -47,6 +47,7 @@ fn decision_16_who_is_blocked_may_not_call_and_does_not_see_why() {
         schemes: Vec::new(),
         grant: Rights::default(),
         deny: Rights::default().with(Right::SendTo),
+        ask: Rights::default(),
     };
     let list = Command::SetAccess(vec![entry]);
     assert!(world.ask(0, &caller(0, PHONES), list).is_ok());

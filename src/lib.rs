@@ -10,6 +10,8 @@ pub mod credentials;
 pub mod front;
 pub mod gate;
 pub mod hub;
+#[cfg(feature = "gssapi")]
+pub mod kerberos;
 pub mod net;
 pub mod portal;
 pub mod storage;

@@ -421,3 +421,36 @@ async fn hooks_keep_a_conversations_order_and_hold_up_no_other() {
     stage.hub.stop().await;
     assert_eq!(stage.hub.stats().refused.get(), 2);
 }
+
+#[tokio::test]
+async fn ten_thousand_leases_that_end_in_one_second_keep_nobody_waiting() {
+    let store = memory(10_001).await;
+    let mut stage = Stage::new(&store, one_shard()).await;
+    for n in 1..=10_000 {
+        within(stage.hub.call(person(n), &caller(10_001), watch()))
+            .await
+            .unwrap();
+    }
+    while stage.event_now().is_some() {}
+    // All leases end now, before any task gets its turn.
+    stage.clock.advance(Duration::from_hours(25));
+    stage.call(10_001, look()).await.unwrap();
+    let mut ended = 0;
+    let ends = |event: &Event| {
+        matches!(
+            event,
+            Event::Presence {
+                change: Change::Ended(Ended::Expired, _),
+                ..
+            }
+        )
+    };
+    while let Some(event) = stage.event_now() {
+        ended += usize::from(ends(&event));
+    }
+    assert!(ended < 5_000, "the answer came after {ended} ends");
+    while ended < 10_000 {
+        ended += usize::from(ends(&stage.event().await));
+    }
+    assert!(stage.event_now().is_none());
+}

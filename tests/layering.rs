@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 16] = [
+const PARTS: [(&str, &[&str]); 17] = [
     ("core", &[]),
     ("hub", &["core"]),
     ("config", &["core"]),
     ("net", &["config"]),
     ("winbind", &["gate"]),
+    ("kerberos", &["gate"]),
     ("telemetry", &["config"]),
     ("storage", &["core"]),
     ("credentials", &["core", "config"]),
@@ -46,7 +47,7 @@ const PARTS: [(&str, &[&str]); 16] = [
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("core", &[]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
@@ -63,6 +64,7 @@ const CRATES: [(&str, &[&str]); 16] = [
         ],
     ),
     ("winbind", &["tokio"]),
+    ("kerberos", &["tokio", "libgssapi"]),
     ("telemetry", &[]),
     ("storage", &["tokio", "sqlx"]),
     ("credentials", &["auth", "getrandom"]),
@@ -74,7 +76,15 @@ const CRATES: [(&str, &[&str]); 16] = [
     ("admin", &["tokio", "hyper", "hyper_util", "axum"]),
     (
         "portal",
-        &["tokio", "hyper", "hyper_util", "axum", "getrandom"],
+        &[
+            "tokio",
+            "hyper",
+            "hyper_util",
+            "axum",
+            "getrandom",
+            "ldap3",
+            "rustls",
+        ],
     ),
     ("control", &["tokio", "getrandom"]),
     ("front/mapping", &["toml"]),
@@ -108,7 +118,7 @@ const CRATES: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates whose use is part of the design.
-const RESTRICTED: [&str; 17] = [
+const RESTRICTED: [&str; 19] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -126,6 +136,8 @@ const RESTRICTED: [&str; 17] = [
     "rustls",
     "tokio_rustls",
     "rcgen",
+    "libgssapi",
+    "ldap3",
 ];
 
 fn root() -> &'static Path {

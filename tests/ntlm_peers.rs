@@ -7,7 +7,8 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+use support::peer::have;
 use support::server::Server;
 
 /// The log without the database's lines.
@@ -21,25 +22,6 @@ fn log(server: &Server) -> String {
 }
 
 const SCHEMES: &str = "auth = [\"negotiate\", \"ntlm\", \"digest\"]";
-
-/// Whether a command succeeds; if not, the peer is left out, or fails where peers are required.
-fn have(peer: &str, probe: &mut Command) -> bool {
-    let found = probe
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let required = std::env::var_os("TRISTACK_TEST_REQUIRE_PEERS").is_some();
-    assert!(
-        found || !required,
-        "{peer} is not installed, and peers are required"
-    );
-    if !found {
-        println!("left out: {peer} is not installed");
-    }
-    found
-}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -276,11 +258,10 @@ fn curl_signs_in_with_negotiate() {
 
 /// SUBSCRIBE as alice by curl: the status. `how` is curl's scheme, `at` host and alias.
 fn subscribe(server: &Server, how: &str, user: &str, at: (&str, &str), call_back: &str) -> String {
-    let own = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
     let (host, alias) = at;
     let output = Command::new("curl")
         .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"])
-        .args([how, "-u", user, "-X", "SUBSCRIBE", "-H", own])
+        .args([how, "-u", user, "-X", "SUBSCRIBE", "-H", OWN_NAME])
         .args(["-H", "RVP-Notifications-Version: 0.2"])
         .args(["-H", "Notification-Type: pragma/notify"])
         .args(["-H", "Subscription-Lifetime: 600"])
@@ -292,13 +273,29 @@ fn subscribe(server: &Server, how: &str, user: &str, at: (&str, &str), call_back
     said(&output)
 }
 
+const OWN_NAME: &str = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
 const OWN: (&str, &str) = ("im.example.com", "alice");
 const OTHER_HOST: (&str, &str) = ("im.other.example", "alice");
 const NOBODY: (&str, &str) = ("im.example.com", "nobody");
 const HERE: &str = "http://127.0.0.1:1025/";
 const ELSEWHERE: &str = "http://192.0.2.200:1025/";
 
-/// Every kind of refusal, as an operator finds it again.
+/// The log's lines about sign-ins that failed.
+fn refusals(server: &Server) -> Vec<String> {
+    let signs = [
+        "authentication refused",
+        "rvp request refused",
+        "send-only:",
+    ];
+    let log = server.log_tail(usize::MAX);
+    let lines = log.lines();
+    lines
+        .filter(|line| signs.iter().any(|sign| line.contains(sign)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every kind of refusal, as an operator finds it again: one line in the log, and `explain`.
 #[test]
 fn explain_tells_the_true_causes() {
     if !have("curl", Command::new("curl").arg("-V")) {
@@ -324,8 +321,11 @@ fn explain_tells_the_true_causes() {
         (digest, alice, NOBODY, HERE, "404", alias),
         (digest, alice, OWN, ELSEWHERE, "200", "signed in send-only"),
     ] {
+        let before = refusals(&server).len();
         let heard = subscribe(&server, how, user, at, call_back);
         assert_eq!(heard, status, "{how} {user} {at:?}\n{}", log(&server));
+        let lines = refusals(&server);
+        assert_eq!(lines.len(), before + 1, "one line each: {lines:#?}");
         let told = explain(&server, "alice@example.com");
         assert!(told.contains(cause), "{cause}: {told}");
     }
@@ -338,4 +338,59 @@ fn explain_tells_the_true_causes() {
     let unknown = subscribe(&server, digest, "nobody:x", NOBODY, HERE);
     assert_eq!(unknown, "401");
     assert!(explain(&server, "nobody@example.com").contains("unknown user"));
+}
+
+const FROM_ALICE: &str = "RVP-From-Principal: http://im.example.com/instmsg/aliases/alice";
+
+/// What the server offers to a client at that address, in order.
+fn offered(server: &Server, from: &str, url: &str) -> Vec<String> {
+    let certificate = server.scratch("data").join("tls-certificate.pem");
+    let output = Command::new("curl")
+        .args(["-sS", "-D", "-", "-o", "/dev/null", "-X", "SUBSCRIBE"])
+        .args([
+            "--interface",
+            from,
+            "-H",
+            "Host: im.example.com",
+            "--cacert",
+        ])
+        .arg(certificate)
+        .args(["-H", "RVP-Notifications-Version: 0.2"])
+        .args(["-H", "Notification-Type: pragma/notify"])
+        .args(["-H", "Subscription-Lifetime: 600"])
+        .args(["-H", "Call-Back: http://127.0.0.1:1025/", "-H", FROM_ALICE])
+        .arg(url)
+        .output()
+        .expect("curl runs");
+    let head = said(&output);
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields
+        .filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"))
+        .map(|(_, value)| value.split(' ').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn schemes_are_offered_by_listener_and_network() {
+    if !have("curl", Command::new("curl").arg("-V")) {
+        return;
+    }
+    let lines = "auth = [\"digest\", \"ntlm\"]\ntls_auth = [\"ntlm\", \"negotiate\"]\n\
+        tls_listen = [\"127.0.0.1:0\"]\n\
+        auth_networks = { \"127.0.0.8/29\" = \"negotiate ntlm digest\", \"127.0.0.9\" = \"digest\" }";
+    let server = Server::start_rvp(&["alice"], lines, "");
+    let path = "/instmsg/aliases/alice";
+    let http = format!("http://{}{path}", server.rvp);
+    let https = format!("https://{}{path}", server.rvps.expect("TLS"));
+    for (from, url, expected) in [
+        ("127.0.0.1", &http, vec!["Digest", "NTLM"]),
+        ("127.0.0.1", &https, vec!["NTLM", "Negotiate"]),
+        ("127.0.0.10", &http, vec!["Negotiate", "NTLM", "Digest"]),
+        ("127.0.0.10", &https, vec!["Negotiate", "NTLM", "Digest"]),
+        ("127.0.0.9", &http, vec!["Digest"]),
+        ("127.0.0.9", &https, vec!["Digest"]),
+    ] {
+        assert_eq!(offered(&server, from, url), expected, "{from} {url}");
+    }
 }

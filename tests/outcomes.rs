@@ -214,6 +214,8 @@ fn matrix() -> String {
                 _ => Some(table.between(*from, *to, kind)),
             };
             let word = match own {
+                // An RVP client makes none: the server tells what it knows (RFC 5438).
+                None if kind == Kind::Receipt && *to == SIP => "made here",
                 None => "-",
                 Some(Fidelity::Exact) => "untouched",
                 Some(Fidelity::Adapted) => "translated",

@@ -194,6 +194,80 @@ fn sipp_subscribes_and_is_notified() {
     sipp.passes("subscribe", "alice", "bob", 10, true);
 }
 
+const CONFIRM: &str = "[domain.\"example.com\"]\nconsent = \"confirm\"\n";
+
+/// A row of `tristack who --subscriptions --json`.
+fn subscription(server: &Server, watcher: &str, package: &str) -> Option<serde_json::Value> {
+    let mut command = server.command(&["who", "--subscriptions", "--json"]);
+    let output = command.output().expect("the command runs");
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+    let watcher = format!("{watcher}@example.com");
+    let fits = |row: &serde_json::Value| row["watcher"] == *watcher && row["package"] == *package;
+    rows.into_iter().find(fits)
+}
+
+/// Until the table shows the subscription in that state, its last NOTIFY answered.
+fn wait_for_subscription(server: &Server, watcher: &str, package: &str, state: &str) {
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let row = subscription(server, watcher, package);
+        let there = row
+            .as_ref()
+            .is_some_and(|row| row["state"] == *state && row["last"] == *"200");
+        if there {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < end,
+            "{watcher} {package} {state}: {row:?}\n{}",
+            server.log_tail(30)
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn sipp_waits_for_consent_while_sipp_watches_its_watchers() {
+    if !have("sipp") {
+        return;
+    }
+    for tcp in [false, true] {
+        let server = Server::start_with(&["alice", "bob"], CONFIRM);
+        let sipp = Sipp::new(&server);
+        std::thread::scope(|scope| {
+            let owner = scope.spawn(|| sipp.passes("winfo", "bob", "bob", 1, tcp));
+            wait_for_subscription(&server, "bob", "presence.winfo", "active");
+            let watcher = scope.spawn(|| sipp.passes("consent", "alice", "bob", 1, tcp));
+            wait_for_subscription(&server, "alice", "presence", "pending");
+            let arguments = ["consent", "bob@example.com", "accept", "alice@example.com"];
+            let done = server.command(&arguments).status();
+            assert!(done.is_ok_and(|status| status.success()));
+            owner.join().expect("the owner's scenario");
+            watcher.join().expect("the watcher's scenario");
+        });
+    }
+}
+
+#[test]
+fn sipp_reports_a_call_and_an_rvp_user_sees_on_phone() {
+    if !have("sipp") {
+        return;
+    }
+    let server = Server::start(&["alice", "bob"]);
+    let mut alice = RvpActor::new("alice", server.rvp, Encoding::Characters).expect("alice");
+    alice.sign_in().expect("alice signs in");
+    let mut bob = RvpActor::new("bob", server.rvp, Encoding::Characters).expect("bob");
+    bob.sign_in().expect("bob signs in");
+    bob.watch("alice").expect("bob watches alice");
+    let sipp = Sipp::new(&server);
+    sipp.passes("dialog", "alice", "bob", 1, false);
+    let mut seen = Vec::new();
+    while let Some(Heard::Presence { state, .. }) = bob.next(Duration::from_secs(2)) {
+        seen.push(state);
+    }
+    assert_eq!(seen, ["online", "on-phone", "online"]);
+}
+
 #[test]
 fn sipsak_gets_its_answers() {
     if !have("sipsak") {

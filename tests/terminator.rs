@@ -6,26 +6,9 @@ mod support;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use support::peer::{have, said};
 use support::server::Server;
-
-fn have(peer: &str, probe: &mut Command) -> bool {
-    let found = probe
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let required = std::env::var_os("TRISTACK_TEST_REQUIRE_PEERS").is_some();
-    assert!(
-        found || !required,
-        "{peer} is not installed, and peers are required"
-    );
-    if !found {
-        println!("left out: {peer} is not installed");
-    }
-    found
-}
 
 fn peers() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
@@ -36,11 +19,6 @@ fn python() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/python"),
         PathBuf::from,
     )
-}
-
-fn said(output: &Output) -> String {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
 /// HAProxy; ends with its input.

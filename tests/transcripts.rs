@@ -10,6 +10,7 @@
 //! alice is told not reachable
 //! bob hears from alice: hello
 //! server is killed
+//! server is asked to accept bob for alice
 //! ```
 
 mod support;
@@ -87,8 +88,15 @@ fn mixes(text: &str) -> Vec<Mix> {
         .collect()
 }
 
+/// Lines `#= ...` are the server's configuration.
+fn configuration(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#= "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn play(text: &str, mix: &Mix) -> Result<(), String> {
-    let server = Server::start(&["alice", "bob", "carol", "dave"]);
+    let users = ["alice", "bob", "carol", "dave"];
+    let server = Server::start_with(&users, &configuration(text));
     let mut stage = Stage {
         server,
         mix: mix.clone(),
@@ -140,6 +148,8 @@ impl Driver for Stage {
                 self.actor(actor)?.vanish();
                 Ok(())
             }
+            ["is", "in", "a", "call"] => self.actor(actor)?.on_phone(true),
+            ["hangs", "up"] => self.actor(actor)?.on_phone(false),
             ["is", "told", what @ ..] => self.told(&what.join(" ")),
             ["is", state] => self.actor(actor)?.set_state(state),
             ["watches", whom] => {
@@ -147,6 +157,10 @@ impl Driver for Stage {
                 self.actor(actor)?.watch(whom)
             }
             ["sees", "nothing", "within", span] => self.silence(actor, true, span),
+            ["sees", whom, state, "within", within] => {
+                let within = span(within)?;
+                self.sees_within(actor, account(whom), state, within)
+            }
             ["sees", whom, state] => self.sees(actor, account(whom), state),
             ["says", "8", "KiB", "to", whom] => {
                 let long = "0123456789abcde\n".repeat(512);
@@ -286,11 +300,21 @@ impl Stage {
     }
 
     fn sees(&mut self, actor: &str, whom: &str, state: &str) -> Result<(), String> {
+        self.sees_within(actor, whom, state, PATIENCE)
+    }
+
+    fn sees_within(
+        &mut self,
+        actor: &str,
+        whom: &str,
+        state: &str,
+        within: Duration,
+    ) -> Result<(), String> {
         let wanted = Heard::Presence {
             of: whom.to_owned(),
             state: state.to_owned(),
         };
-        match self.actor(actor)?.next_kind(true, PATIENCE) {
+        match self.actor(actor)?.next_kind(true, within) {
             Some(seen) if seen == wanted => Ok(()),
             other => Err(format!("{actor} should see {wanted:?}, saw {other:?}")),
         }
@@ -304,7 +328,26 @@ impl Stage {
         }
     }
 
+    /// The operator's command.
+    fn consents(&self, owner: &str, answer: &str, watcher: &str) -> Result<(), String> {
+        let (owner, watcher) = (account(owner), account(watcher));
+        let (owner, watcher) = (
+            format!("{owner}@example.com"),
+            format!("{watcher}@example.com"),
+        );
+        let mut command = self.server.command(&["consent", &owner, answer, &watcher]);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     fn server_does(&mut self, verb: &str) -> Result<(), String> {
+        let words: Vec<&str> = verb.split_whitespace().collect();
+        if let ["is", "asked", "to", answer, watcher, "for", owner] = words.as_slice() {
+            return self.consents(owner, answer, watcher);
+        }
         match verb {
             "is killed" => self.server.kill_and_restart(),
             "restarts" => self.server.stop_and_restart(),

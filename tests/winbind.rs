@@ -9,37 +9,14 @@ mod support;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use support::peer::{have_by, said};
 use support::server::Server;
 
 /// Longest wait for the controller.
 const START: Duration = Duration::from_secs(120);
-
-fn have(peer: &str, script: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let required = std::env::var_os("TRISTACK_TEST_REQUIRE_PEERS").is_some();
-    assert!(
-        found || !required,
-        "{peer} is not installed, and peers are required"
-    );
-    if !found {
-        println!("left out: {peer} is not installed");
-    }
-    found
-}
-
-fn said(output: &Output) -> String {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
 
 /// A Samba Active Directory domain controller for ADTEST.
 struct Controller {
@@ -242,7 +219,7 @@ fn sign_in(server: &Server, user: &str, password: &str) -> String {
 fn people_sign_in_with_their_directory_password() {
     let needed = "command -v samba-tool samba ntlm_auth nsenter ip curl && \
         ls /usr/share/samba/setup/provision.ldif && unshare -n -m -p --fork true";
-    if !have("a Samba domain controller (as root)", needed) {
+    if !have_by("a Samba domain controller (as root)", needed) {
         return;
     }
     let controller = Controller::start();

@@ -36,6 +36,15 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 }
 
+/// May a watcher see a person's presence?
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConsentAnswer {
+    /// Yes
+    Accept,
+    /// No
+    Refuse,
+}
+
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// A server with four users, at once, on an empty machine
@@ -86,11 +95,32 @@ pub(super) enum Command {
     #[command(subcommand)]
     Portal(PortalCommand),
     /// Who is signed in, where and how (asks the running server)
-    #[command(after_help = "Examples:\n  tristack who\n  tristack who alice@example.com --json")]
+    #[command(
+        after_help = "Examples:\n  tristack who\n  tristack who alice@example.com --json\n  tristack who --subscriptions"
+    )]
     Who {
         /// One person, with sign-ins and watchers
         #[arg(value_name = "ADDRESS")]
         address: Option<String>,
+        /// Who is told of whom instead, with the state of each subscription
+        #[arg(long)]
+        subscriptions: bool,
+    },
+    /// Answer for somebody who may see their presence (asks the running server)
+    ///
+    /// Where `[domain."..."] consent = "confirm"` holds, watchers wait until they are answered; who
+    /// waits is shown by `who --subscriptions`. The answer is an entry of the access list.
+    #[command(
+        after_help = "Examples:\n  tristack consent alice@example.com accept bob@example.com\n  tristack consent alice@example.com refuse eve@example.com"
+    )]
+    Consent {
+        /// Whose presence
+        address: String,
+        /// The answer
+        #[arg(value_enum)]
+        answer: ConsentAnswer,
+        /// About whom
+        watcher: String,
     },
     /// Who makes the server connect where (RVP callbacks), with state (asks the running server)
     #[command(after_help = "Examples:\n  tristack callbacks\n  tristack callbacks --json")]

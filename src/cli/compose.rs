@@ -5,8 +5,10 @@ use crate::config::{self, Config, Limits};
 use crate::control::Seal;
 use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
-use crate::gate::{GateSettings, Judge};
+use crate::gate::{self, GateSettings, Judge};
 use crate::hub;
+#[cfg(feature = "gssapi")]
+use crate::kerberos;
 use crate::net::{Caps, Certificates, Layers, Listener};
 use crate::portal::Portal;
 use crate::winbind::Winbind;
@@ -86,13 +88,63 @@ pub(super) fn judge(config: &Config) -> Judge {
     }
 }
 
+/// Who checks Kerberos tickets.
+#[cfg(feature = "gssapi")]
+pub(super) fn kerberos(config: &Config) -> Result<Option<gate::Kerberos>, Failure> {
+    let Some(wanted) = &config.auth.kerberos else {
+        return Ok(None);
+    };
+    let library = kerberos::Library::open(wanted.workers, wanted.timeout).map_err(|why| {
+        let keytab = wanted.keytab.display();
+        Failure::new(
+            Exit::Unavailable,
+            format!("[auth] kerberos_keytab {keytab}: {why}"),
+        )
+    })?;
+    Ok(Some(gate::Kerberos {
+        tickets: Arc::new(library),
+        services: wanted.services.clone(),
+        realms: wanted.realms.clone(),
+    }))
+}
+
+/// Nobody: this binary was built without; the configuration does not ask for it.
+#[cfg(not(feature = "gssapi"))]
+#[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
+pub(super) fn kerberos(_: &Config) -> Result<Option<gate::Kerberos>, Failure> {
+    Ok(None)
+}
+
+/// What must be so before anything is opened.
+#[cfg(feature = "gssapi")]
+pub(super) fn environment(config: &Config) -> Result<(), Failure> {
+    let Some(wanted) = &config.auth.kerberos else {
+        return Ok(());
+    };
+    kerberos::use_keytab(&wanted.keytab).map_err(|e| Failure::new(Exit::Unavailable, e))
+}
+
+/// What must be so before anything is opened.
+#[cfg(not(feature = "gssapi"))]
+#[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
+pub(super) fn environment(_: &Config) -> Result<(), Failure> {
+    Ok(())
+}
+
 pub(super) fn hub(config: &Config) -> hub::Settings {
     let welcome = config.domains.iter().flat_map(|(ours, domain)| {
         let theirs = domain.foreign.iter();
         theirs.map(move |theirs| (ours.clone(), theirs.clone()))
     });
+    let those = |fits: &dyn Fn(&config::Domain) -> bool| {
+        let all = config.domains.iter().filter(|(_, domain)| fits(domain));
+        all.map(|(name, _)| name.clone()).collect()
+    };
     let rules = Rules {
         welcome: welcome.collect(),
+        confirm: those(&|domain| domain.consent == Some(config::Consent::Confirm)),
+        mutual: those(&|domain| domain.consent_mutual == Some(true)),
+        visible_block: those(&|domain| domain.visible_block == Some(true)),
         ..rules(&config.limits)
     };
     hub::Settings {
@@ -108,6 +160,8 @@ fn rules(limits: &Limits) -> Rules {
         points: limits.points,
         publications: limits.publications,
         watches: limits.watches,
+        waiting: limits.waiting_watchers,
+        waiting_for: limits.waiting,
         access_entries: limits.access_entries,
         properties: limits.properties,
         property_octets: limits.property_octets,

@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{CallbackLine, Callbacks, PeerRow, Peers};
+use crate::control::{CallbackLine, Callbacks, LastNotified, PeerRow, Peers};
 use crate::front::rvp::{Line, PeerLine, RvpFront};
 use crate::front::sip::{NeighbourLine, SipFront};
 use crate::gate::Gate;
@@ -96,6 +96,12 @@ impl Fronts {
             rows.extend(sip().into_iter().map(sip_row));
             rows
         })
+    }
+
+    /// What became of the last notification of a watch.
+    pub(super) fn notified(&self) -> LastNotified {
+        let sip = self.sip.notified();
+        Arc::new(move |watch| sip.last(watch))
     }
 
     /// Serves from now on: after [`Hub::open`].

@@ -15,7 +15,7 @@ mod user;
 mod view;
 
 use crate::config::{Config, ConfigError};
-use args::{Arguments, Command, PortalCommand};
+use args::{Arguments, Command, ConsentAnswer, PortalCommand};
 use clap::Parser;
 use out::Out;
 use std::process::ExitCode;
@@ -79,8 +79,11 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            out.value(&serde_json::json!({ "version": version }), || {
-                format!("tristack {version}\n")
+            let kerberos = cfg!(feature = "gssapi");
+            let value = serde_json::json!({ "version": version, "kerberos": kerberos });
+            out.value(&value, || {
+                let with = if kerberos { " (with Kerberos)" } else { "" };
+                format!("tristack {version}{with}\n")
             });
             Ok(Exit::Done)
         }
@@ -113,7 +116,20 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
         Command::Portal(PortalCommand::Code { address }) => {
             block_on(view::portal_code(config()?, address.clone(), out))
         }
-        Command::Who { address } => block_on(view::who(config()?, address.clone(), out)),
+        Command::Who {
+            address,
+            subscriptions: true,
+        } => block_on(view::subscriptions(config()?, address.clone(), out)),
+        Command::Who { address, .. } => block_on(view::who(config()?, address.clone(), out)),
+        Command::Consent {
+            address,
+            answer,
+            watcher,
+        } => {
+            let accept = *answer == ConsentAnswer::Accept;
+            let (address, watcher) = (address.clone(), watcher.clone());
+            block_on(view::consent(config()?, (address, watcher, accept), out))
+        }
         Command::Callbacks => block_on(view::callbacks(config()?, out)),
         Command::Peers => block_on(view::peers(config()?, out)),
         Command::Explain { address } => block_on(view::explain(config()?, address.clone(), out)),

@@ -26,6 +26,7 @@ pub(super) struct Server {
     readiness: Readiness,
     addresses: Addresses,
     admin: SocketAddr,
+    portals: Vec<SocketAddr>,
     /// For accounts of the demo.
     pub(super) accounts: Accounts,
     _lock: Lock,
@@ -33,6 +34,7 @@ pub(super) struct Server {
 
 /// Runs until a signal ends it.
 pub(super) async fn run(config: Config) -> Result<Exit, Failure> {
+    compose::environment(&config)?;
     telemetry::start(&config.log);
     let mut signals = Signals::new()?;
     let server = tokio::select! {
@@ -66,7 +68,8 @@ impl Server {
             compose::gate(&config),
             hub.now(),
         );
-        let gate = Arc::new(gate.with_judge(compose::judge(&config)));
+        let gate = gate.with_judge(compose::judge(&config));
+        let gate = Arc::new(gate.with_kerberos(compose::kerberos(&config)?));
         let (tasks, caps) = (Tasks::new(), compose::caps(&config));
         let parts = Parts {
             config: &config,
@@ -82,6 +85,7 @@ impl Server {
         let addresses = fronts.addresses.clone();
         hub.open().await.map_err(|e| unavailable(&e))?;
         let (callbacks, peers) = (fronts.callbacks(), fronts.peers());
+        let notified = fronts.notified();
         fronts.serve(&tasks);
         let readiness = Readiness::default();
         let admin_at = admin.local();
@@ -91,6 +95,7 @@ impl Server {
             compose::seal(&config, &credentials),
         );
         let portal = compose::portal(&config, &hub, &credentials)?;
+        let portals_at = portals.iter().map(Listener::local).collect();
         for listener in portals {
             if let Some(portal) = &portal {
                 tracing::info!(at = %listener.local(), "portal listens");
@@ -104,6 +109,7 @@ impl Server {
             gate,
             callbacks,
             peers,
+            notified,
         };
         control::serve(&config.control_socket(), services, &tasks)
             .map_err(|e| unavailable(&format!("{}: {e}", config.control_socket().display())))?;
@@ -116,14 +122,15 @@ impl Server {
             readiness,
             addresses,
             admin: admin_at,
+            portals: portals_at,
             accounts,
             _lock: lock,
         })
     }
 
     /// `tristack ready rvp=http://ADDR:PORT sip=udp:ADDR:PORT,tcp:ADDR:PORT admin=http://ADDR:PORT`
-    /// (behind `sip=` also `tls:`, `ws:` and `wss:` where SIP listens so),
-    /// and ` rvps=https://ADDR:PORT` behind it if RVP listens with TLS.
+    /// (behind `sip=` also `tls:`, `ws:` and `wss:` where SIP listens so), and
+    /// ` rvps=https://ADDR:PORT`, ` portal=https://ADDR:PORT` behind it if they listen.
     pub(super) fn ready_line(&self) -> String {
         let mut line = "tristack ready".to_owned();
         let rvp: Vec<_> = self
@@ -155,6 +162,16 @@ impl Server {
         let rvps: Vec<_> = rvps.collect();
         if !rvps.is_empty() {
             let _ = write!(line, " rvps={}", rvps.join(","));
+        }
+        let scheme = if self.config.portal.tls {
+            "https"
+        } else {
+            "http"
+        };
+        let portals = self.portals.iter().map(|a| format!("{scheme}://{a}"));
+        let portals: Vec<_> = portals.collect();
+        if !portals.is_empty() {
+            let _ = write!(line, " portal={}", portals.join(","));
         }
         line
     }

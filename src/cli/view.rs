@@ -5,7 +5,9 @@ use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{CallbackRow, Done, PeerRow, PersonRow, RefusalRow, Request, TraceRow};
+use crate::control::{
+    CallbackRow, Done, PeerRow, PersonRow, RefusalRow, Request, SubscriptionRow, TraceRow,
+};
 use std::fmt::Write as _;
 
 pub(super) async fn who(
@@ -87,6 +89,59 @@ fn person_text(person: &PersonRow) -> String {
         let _ = writeln!(text, "\nwatched by {}", person.watchers.join(", "));
     }
     text
+}
+
+pub(super) async fn subscriptions(
+    config: Config,
+    address: Option<String>,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let request = Request::Subscriptions { address };
+    let done = connect(&config).await?.ask(&request).await?;
+    let Done::Subscriptions(rows) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&rows, || subscriptions_text(&rows));
+    Ok(Exit::Done)
+}
+
+fn subscriptions_text(rows: &[SubscriptionRow]) -> String {
+    if rows.is_empty() {
+        return "Nobody watches anybody.\n".into();
+    }
+    let mut table = Table::new(&[
+        "WATCHER", "WATCHED", "PACKAGE", "STACK", "STATE", "UNTIL", "LAST",
+    ]);
+    for row in rows {
+        table.row([
+            row.watcher.clone(),
+            row.watched.clone(),
+            row.package.clone(),
+            row.stack.clone(),
+            row.state.clone(),
+            row.expires.clone(),
+            row.last.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table.print()
+}
+
+pub(super) async fn consent(
+    config: Config,
+    (address, watcher, accept): (String, String, bool),
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let request = Request::Consent {
+        address,
+        watcher,
+        accept,
+    };
+    let done = connect(&config).await?.ask(&request).await?;
+    let Done::Rows(rows) = done else {
+        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
+    };
+    out.value(&rows, || super::user::rows_text(&rows));
+    Ok(Exit::Done)
 }
 
 pub(super) async fn callbacks(config: Config, out: &Out) -> Result<Exit, Failure> {

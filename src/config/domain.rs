@@ -32,8 +32,10 @@ words! {
 words! {
     /// Whether people are asked before somebody may watch them.
     Consent {
-        /// Local people may.
+        /// No: whoever may by the defaults does.
         Allow = "allow",
+        /// Yes, once per watcher; until then he waits.
+        Confirm = "confirm",
     }
 }
 
@@ -48,6 +50,8 @@ pub struct Domain {
     pub archive: Option<Archive>,
     /// Consent before watching.
     pub consent: Option<Consent>,
+    /// With `consent = "confirm"`: watching somebody is consent to being watched by him.
+    pub consent_mutual: Option<bool>,
     /// Digest realm instead of the domain name.
     pub realm: Option<String>,
     /// Tell a blocked sender that it is blocked.
@@ -60,8 +64,8 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery`, `offline`, `archive`, `consent` and `visible_block` have one value each as yet:
-    /// any other is refused instead of being accepted without effect.
+    /// `delivery`, `offline` and `archive` have one value each as yet: any other is refused instead
+    /// of being accepted without effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -75,17 +79,14 @@ impl Domain {
                 "must be a text without quotes, backslashes and control characters",
             );
         }
-        let visible_block = r.option("visible_block");
-        if visible_block == Some(true) {
-            r.refuse("visible_block", "true is not available in this version");
-        }
         Self {
             delivery: r.option("delivery"),
             offline: r.option("offline"),
             archive: r.option("archive"),
             consent: r.option("consent"),
+            consent_mutual: r.option("consent_mutual"),
             realm,
-            visible_block,
+            visible_block: r.option("visible_block"),
             foreign: foreign(r),
             role: r.option("role"),
         }

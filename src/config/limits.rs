@@ -64,6 +64,14 @@ limits! {
     headers: count = 64,
     /// Header fields of one SIP message.
     sip_headers: count = 256,
+    /// SIP requests of one person that are worked on at once.
+    requests_per_person: count = 256,
+    /// SIP requests of one address (a /64 in IPv6) that are worked on at once.
+    requests_per_source: count = 4096,
+    /// Answers per second to one address for SIP requests that prove nothing.
+    unproven_rate: count = 100,
+    /// As many of those at once, after a quiet time.
+    unproven_burst: count = 1000,
     /// Time for the head of a request to arrive.
     head_timeout: span = secs(10),
     /// Time for the body of a request to arrive.
@@ -96,6 +104,12 @@ limits! {
     watches: count = 1000,
     /// Publications of one person.
     publications: count = 32,
+    /// Octets of one published document.
+    publication_octets: octets = 16 * 1024,
+    /// Watchers remembered per person who came while he could not be asked for consent.
+    waiting_watchers: count = 100,
+    /// How long such a watcher is remembered, and how long a question for consent stays open.
+    waiting: span = secs(7 * 24 * 3600),
     /// Properties of one person.
     properties: count = 256,
     /// Octets of one property.

@@ -22,13 +22,13 @@ mod tls;
 mod value;
 
 pub use admin::Admin;
-pub use auth::{Auth, Keep, Ntlm};
+pub use auth::{Auth, Keep, Kerberos, Ntlm};
 pub use domain::{Archive, Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use neighbours::{Neighbour, Neighbours, Trust};
 pub use peers::{Homed, Peer, Peers, Role};
-pub use portal::Portal;
+pub use portal::{Ldap, Portal};
 pub use reader::{Fault, Origin, Setting};
 pub use rvp::{Mismatch, Rvp, Scheme, TextEncoding};
 pub use server::Server;
@@ -220,7 +220,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
         storage: section(source, root, "storage", |r| {
             Storage::read(r, &server.data_dir)
         }),
-        auth: section(source, root, "auth", Auth::read),
+        auth: section(source, root, "auth", |r| Auth::read(r, &server.domains)),
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
         server,

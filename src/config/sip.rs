@@ -3,6 +3,8 @@
 use super::neighbours::Neighbours;
 use super::reader::Reader;
 use super::value::{Names, Network, Octets, words};
+use crate::core::address::Address;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 words! {
@@ -56,6 +58,13 @@ pub struct Sip {
     pub udp_max: usize,
     /// Neighbouring domains.
     pub peers: Neighbours,
+    /// Telephone lines by the user part of their URI, and whose they are: a call on one makes its
+    /// owner on-phone.
+    pub lines: BTreeMap<String, Address>,
+    /// Telephone systems that may publish what lines do, by address and without credentials.
+    pub line_networks: Vec<Network>,
+    /// The same by account, with credentials.
+    pub line_users: Vec<Address>,
 }
 
 impl Sip {
@@ -74,6 +83,9 @@ impl Sip {
             ws_origins: r.get("ws_origins", vec!["*".to_owned()]),
             udp_max: r.get("udp_max", Octets(16 * 1024)).0,
             peers: Neighbours::read(r),
+            lines: lines(r),
+            line_networks: r.get("line_networks", Vec::new()),
+            line_users: line_users(r),
         };
         if sip.digest.is_empty() {
             r.refuse("digest", "at least one algorithm is needed");
@@ -187,6 +199,31 @@ impl Place {
         };
         Self { host, port }
     }
+}
+
+/// `[sip.lines]`: `"1001" = "alice@example.com"`.
+fn lines(r: &mut Reader<'_, '_>) -> BTreeMap<String, Address> {
+    let mut lines = BTreeMap::new();
+    for (line, owner) in r.get("lines", Names::default()).0 {
+        match Address::parse(&owner) {
+            Ok(owner) => {
+                lines.insert(line, owner);
+            }
+            Err(error) => r.refuse("lines", format!("{line:?} = {owner:?}: {error}")),
+        }
+    }
+    lines
+}
+
+fn line_users(r: &mut Reader<'_, '_>) -> Vec<Address> {
+    let mut users = Vec::new();
+    for user in r.get("line_users", Vec::<String>::new()) {
+        match Address::parse(&user) {
+            Ok(address) => users.push(address),
+            Err(error) => r.refuse("line_users", format!("{user:?}: {error}")),
+        }
+    }
+    users
 }
 
 #[cfg(test)]

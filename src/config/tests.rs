@@ -319,3 +319,76 @@ fn neighbours_that_would_be_dangerous_or_unclear_are_refused() {
         "did you mean `trust`",
     );
 }
+
+#[test]
+fn kerberos_needs_its_feature_and_its_keytab() {
+    let told = faults("[auth]\nkerberos_keytab = \"/nowhere/at/all\"\n").join("\n");
+    if cfg!(feature = "gssapi") {
+        assert!(told.contains("/nowhere/at/all: "), "{told}");
+    } else {
+        assert!(told.contains("built without Kerberos"), "{told}");
+        assert!(told.contains("--features gssapi"), "{told}");
+    }
+    let config = parse("[server]\ndomains = [\"a.example\"]\n").expect("sound");
+    assert!(
+        config.auth.kerberos.is_none(),
+        "nothing is spoken unless a keytab is named"
+    );
+    let shown = |key: &str| {
+        let setting = config.settings.iter().find(|s| s.key == key);
+        setting.map(|s| s.value.clone()).unwrap_or_default()
+    };
+    assert_eq!(shown("kerberos_services"), "[\"HTTP\"]");
+    assert!(shown("kerberos_realms").contains("a.example"));
+    let foreign = faults("[auth]\nkerberos_realms = { R = \"b.example\" }\n");
+    assert!(
+        foreign[0].contains("not one of [server] domains"),
+        "{foreign:?}"
+    );
+}
+
+#[test]
+fn ldap_is_tls_and_whole_or_refused() {
+    let with = |lines: &str| format!("[portal]\nldap_url = \"ldaps://dc1\"\n{lines}");
+    let ldap = parse(&with("ldap_base = \"dc=x\"\n"))
+        .expect("sound")
+        .portal
+        .ldap;
+    let ldap = ldap.expect("a directory");
+    assert!(!ldap.plain, "TLS unless said otherwise");
+    assert!(parse("").expect("sound").portal.ldap.is_none());
+    for (lines, fault) in [
+        ("", "below what are people"),
+        ("ldap_base = \"dc=x\"\nldap_plain = true\n", "contradicts"),
+        (
+            "ldap_base = \"dc=x\"\nldap_bind_dn = \"cn=x\"\n",
+            "needs `ldap_password_file`",
+        ),
+        (
+            "ldap_base = \"dc=x\"\nldap_password_file = \"x\"\n",
+            "needs `ldap_bind_dn`",
+        ),
+        (
+            "ldap_base = \"dc=x\"\nldap_filter = \"a=b\"\n",
+            "in parentheses",
+        ),
+        (
+            "ldap_base = \"dc=x\"\nldap_login = \"a)(b\"\n",
+            "no name of an attribute",
+        ),
+    ] {
+        let told = faults(&with(lines)).join("\n");
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    for url in [
+        "dc1",
+        "http://dc1",
+        "ldaps://",
+        "ldap:///dc=x",
+        "ldaps://u@dc1",
+        "ldapi://x",
+    ] {
+        let text = format!("[portal]\nldap_url = {url:?}\nldap_base = \"dc=x\"\n");
+        assert!(faults(&text)[0].contains("ldaps://HOST"), "{url}");
+    }
+}

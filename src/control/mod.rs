@@ -14,8 +14,9 @@ mod wire;
 pub use accounts::{Accounts, Backend, Seal};
 pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
-pub use server::{CallbackLine, Callbacks, Peers, Services, serve};
+pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{
     Answer, CallbackRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow, PointRow, RefusalRow,
-    Request, RowResult, RowState, StepRow, TargetRequest, TargetRow, TraceRow, UserRow,
+    Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest, TargetRow, TraceRow,
+    UserRow,
 };

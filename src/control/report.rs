@@ -1,10 +1,16 @@
 //! What operators see of people and messages: the true reasons, not the mapped ones.
 
-use super::server::{CallbackLine, Callbacks};
-use super::wire::{CallbackRow, PersonRow, PointRow, RefusalRow, StepRow, TraceRow};
+use super::server::{CallbackLine, Callbacks, LastNotified};
+use super::wire::{
+    CallbackRow, PersonRow, PointRow, RefusalRow, RowResult, RowState, StepRow, SubscriptionRow,
+    TraceRow,
+};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing};
+use crate::core::command::{
+    Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing, Topic, WatchInfo,
+    WatchState,
+};
 use crate::core::id::MessageId;
 use crate::core::port::Account;
 use crate::core::presence::State;
@@ -24,27 +30,107 @@ const NEWEST: usize = 50;
 
 /// One person, or everybody who is signed in, by address.
 pub(super) async fn who(hub: &Hub, address: Option<&str>) -> Result<Vec<PersonRow>, String> {
+    let standings = standings(hub, address).await?;
+    let mut rows: Vec<PersonRow> = standings
+        .iter()
+        .map(|(account, standing)| person_row(account, standing))
+        .collect();
+    if address.is_none() {
+        rows.retain(|row| !row.points.is_empty() || row.state != "offline");
+    }
+    Ok(rows)
+}
+
+/// The live state of one person, or of everybody, by address.
+async fn standings(
+    hub: &Hub,
+    address: Option<&str>,
+) -> Result<Vec<(Arc<Account>, Standing)>, String> {
     if let Some(text) = address {
         let account = local(hub, text)?;
         return Ok(vec![ask(hub, account).await?]);
     }
-    let mut rows = Vec::new();
+    let mut all = Vec::new();
     let mut asked = JoinSet::new();
     for account in hub.directory().all() {
         if asked.len() >= AT_ONCE
-            && let Some(Ok(row)) = asked.join_next().await
+            && let Some(Ok(one)) = asked.join_next().await
         {
-            rows.push(row?);
+            all.push(one?);
         }
         let hub = hub.clone();
         asked.spawn(async move { ask(&hub, account).await });
     }
-    while let Some(Ok(row)) = asked.join_next().await {
-        rows.push(row?);
+    while let Some(Ok(one)) = asked.join_next().await {
+        all.push(one?);
     }
-    rows.retain(|row| !row.points.is_empty() || row.state != "offline");
-    rows.sort_by(|a, b| a.address.cmp(&b.address));
-    Ok(rows)
+    all.sort_by_cached_key(|(account, _)| account.address.to_string());
+    Ok(all)
+}
+
+/// Who is told of whom: of one person, or of everybody.
+pub(super) async fn subscriptions(
+    hub: &Hub,
+    address: Option<&str>,
+    notified: &LastNotified,
+) -> Result<Vec<SubscriptionRow>, String> {
+    let standings = standings(hub, address).await?;
+    let of = |(account, standing): &(Arc<Account>, Standing)| -> Vec<SubscriptionRow> {
+        let watches = standing.watches.iter();
+        watches
+            .map(|watch| subscription_row(account, watch, notified))
+            .collect()
+    };
+    Ok(standings.iter().flat_map(of).collect())
+}
+
+fn subscription_row(
+    account: &Account,
+    watch: &WatchInfo,
+    notified: &LastNotified,
+) -> SubscriptionRow {
+    let package = match watch.topic {
+        Topic::Presence => "presence",
+        Topic::Watchers => "presence.winfo",
+        Topic::Calls => "dialog",
+    };
+    let state = match watch.state {
+        WatchState::Active => "active",
+        WatchState::Pending => "pending",
+        WatchState::Waiting => "waiting",
+    };
+    SubscriptionRow {
+        watcher: watch.watcher.to_string(),
+        watched: account.address.to_string(),
+        package: package.to_owned(),
+        stack: watch.stack.to_string(),
+        state: state.to_owned(),
+        expires: utc(watch.expires.0),
+        last: notified(watch.id),
+    }
+}
+
+/// A person's answer about one watcher, given for him by the operator.
+pub(super) async fn consent(
+    hub: &Hub,
+    address: &str,
+    watcher: &str,
+    accept: bool,
+) -> Result<RowResult, String> {
+    let account = local(hub, address)?;
+    let watcher = Address::parse(watcher).map_err(|why| format!("{watcher:?}: {why}"))?;
+    let command = Command::Decide {
+        watcher: watcher.clone(),
+        accept,
+    };
+    match hub.call(account.person, &internal(&account), command).await {
+        Ok(_) => Ok(RowResult {
+            address: watcher.to_string(),
+            result: RowState::Updated,
+            why: String::new(),
+        }),
+        Err(error) => Err(format!("{}: {error}", account.address)),
+    }
 }
 
 /// Who makes us connect where: sign-ins, and callbacks of watches behind which no sign-in stands.
@@ -147,15 +233,19 @@ fn local(hub: &Hub, text: &str) -> Result<Arc<Account>, String> {
     }
 }
 
-async fn ask(hub: &Hub, account: Arc<Account>) -> Result<PersonRow, String> {
-    let caller = Caller {
+fn internal(account: &Account) -> Caller {
+    Caller {
         address: account.address.clone(),
         person: Some(account.person),
         scheme: Scheme::Internal,
         route: Route::Internal,
-    };
+    }
+}
+
+async fn ask(hub: &Hub, account: Arc<Account>) -> Result<(Arc<Account>, Standing), String> {
+    let caller = internal(&account);
     match hub.call(account.person, &caller, Command::Standing).await {
-        Ok(Reply::Standing(standing)) => Ok(person_row(&account, &standing)),
+        Ok(Reply::Standing(standing)) => Ok((account, *standing)),
         Ok(other) => Err(format!("{}: unexpected {other:?}", account.address)),
         Err(error) => Err(format!("{}: {error}", account.address)),
     }
@@ -172,6 +262,7 @@ fn person_row(account: &Account, standing: &Standing) -> PersonRow {
         watchers: standing
             .watches
             .iter()
+            .filter(|watch| watch.topic == Topic::Presence && watch.state == WatchState::Active)
             .map(|watch| format!("{} ({})", watch.watcher, watch.stack))
             .collect(),
         pending: standing.pending,
@@ -254,6 +345,7 @@ fn describe(step: &Step) -> (&'static str, String) {
             ("attempt failed", format!("{} {outcome:?}", point.0))
         }
         Step::Kept => ("kept", "will be tried on".into()),
+        Step::Receipt(fate) => ("receipt", format!("{fate:?}").to_lowercase()),
         Step::Redelivered(point) => ("redelivered", point.0.to_string()),
         Step::Duplicate => ("duplicate", String::new()),
         Step::Dropped(why) => ("dropped", (*why).to_owned()),

@@ -36,6 +36,9 @@ pub type Callbacks = Arc<dyn Fn(crate::core::id::PersonId) -> Vec<CallbackLine> 
 /// Says how other domains' servers are doing.
 pub type Peers = Arc<dyn Fn() -> Vec<super::wire::PeerRow> + Send + Sync>;
 
+/// What became of the last notification of a watch.
+pub type LastNotified = Arc<dyn Fn(crate::core::id::WatchId) -> Option<String> + Send + Sync>;
+
 /// What the socket gives access to. Cloning shares.
 #[derive(Clone)]
 pub struct Services {
@@ -49,6 +52,8 @@ pub struct Services {
     pub callbacks: Callbacks,
     /// Other domains' servers.
     pub peers: Peers,
+    /// Notifications.
+    pub notified: LastNotified,
     /// One-time codes, if `[portal] listen` is set.
     pub portal: Option<Arc<Portal>>,
 }
@@ -142,6 +147,18 @@ async fn answer(services: &Services, request: Request) -> Answer {
             .await
             .map(Done::People),
         Request::Peers => Ok(Done::Peers((services.peers)())),
+        Request::Subscriptions { address } => {
+            report::subscriptions(&services.hub, address.as_deref(), &services.notified)
+                .await
+                .map(Done::Subscriptions)
+        }
+        Request::Consent {
+            address,
+            watcher,
+            accept,
+        } => report::consent(&services.hub, &address, &watcher, accept)
+            .await
+            .map(|row| Done::Rows(vec![row])),
         Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
             .await
             .map(Done::Callbacks),

@@ -43,6 +43,20 @@ pub enum Request {
         /// One person; `None` = everybody who is signed in.
         address: Option<String>,
     },
+    /// Who is told of whom. Answer: [`Done::Subscriptions`].
+    Subscriptions {
+        /// Of one person; `None` = of everybody.
+        address: Option<String>,
+    },
+    /// A person's answer about one watcher. Answer: [`Done::Rows`].
+    Consent {
+        /// Whose presence.
+        address: String,
+        /// About whom.
+        watcher: String,
+        /// Yes or no.
+        accept: bool,
+    },
     /// Who makes us connect where. Answer: [`Done::Callbacks`].
     Callbacks,
     /// Other domains' servers and how they are doing. Answer: [`Done::Peers`].
@@ -158,6 +172,8 @@ pub enum Done {
     Targets(Vec<TargetRow>),
     /// People.
     People(Vec<PersonRow>),
+    /// Subscriptions, by the person watched.
+    Subscriptions(Vec<SubscriptionRow>),
     /// Callbacks, by address.
     Callbacks(Vec<CallbackRow>),
     /// Other servers, configured ones first.
@@ -298,6 +314,25 @@ pub struct PointRow {
     pub condition: String,
     /// Lease end (RFC 3339).
     pub expires: String,
+}
+
+/// One subscription.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRow {
+    /// Who watches.
+    pub watcher: String,
+    /// Who is watched.
+    pub watched: String,
+    /// What of him: `presence`, `presence.winfo`, `dialog`.
+    pub package: String,
+    /// On which stack.
+    pub stack: String,
+    /// `active`, `pending` or `waiting`.
+    pub state: String,
+    /// Lease end (RFC 3339).
+    pub expires: String,
+    /// What became of the last notification, where that is known.
+    pub last: Option<String>,
 }
 
 /// One callback.

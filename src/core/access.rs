@@ -80,6 +80,12 @@ impl Rights {
         Self(self.0 | right as u16)
     }
 
+    /// This set without one.
+    #[must_use]
+    pub const fn without(self, right: Right) -> Self {
+        Self(self.0 & !(right as u16))
+    }
+
     /// Whether the right is in the set.
     pub const fn has(self, right: Right) -> bool {
         self.0 & right as u16 != 0
@@ -111,6 +117,11 @@ pub struct AccessEntry {
     pub grant: Rights,
     /// Rights denied; beats `grant` within the same specificity.
     pub deny: Rights,
+    /// Rights about which the owner is asked first (RFC 5025 `confirm`): neither given nor denied
+    /// until then. Within the same specificity `grant` and `deny` are the owner's answer and beat
+    /// it, so a list rewritten by somebody who can't say "ask" never turns it into a grant by
+    /// leaving it alone.
+    pub ask: Rights,
 }
 
 impl AccessEntry {
@@ -123,6 +134,22 @@ impl AccessEntry {
             // A server principal does not cover its users (RVP 5 ACL), and callers are users.
             Subject::Server(_) => None,
         }
+    }
+
+    fn answer(&self, right: Right) -> Option<Answer> {
+        let said = [
+            (self.deny, Answer::No),
+            (self.grant, Answer::Yes),
+            (self.ask, Answer::Ask),
+        ];
+        let mut said = said.into_iter();
+        said.find(|(rights, _)| rights.has(right))
+            .map(|(_, answer)| answer)
+    }
+
+    /// Whether it says anything at all.
+    pub fn is_silent(&self) -> bool {
+        self.grant.0 | self.deny.0 | self.ask.0 == 0
     }
 
     fn counts_for(&self, scheme: Scheme) -> bool {
@@ -138,44 +165,71 @@ pub enum Verdict {
     /// No, by an entry that the person wrote: a personal block, which must look like absence
     /// (`decisions.md` 16).
     Blocked,
+    /// Not yet: the owner decides. A watch waits for that as pending (RFC 3856 6.6); everything
+    /// else is as if it were withheld.
+    Asked,
     /// No, because neither the list nor the defaults grant it.
     Withheld,
 }
 
+/// What holds where no entry speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Defaults {
+    /// Rights granted.
+    pub grant: Rights,
+    /// Of those, the ones about which the owner is asked first (`consent = "confirm"`).
+    pub ask: Rights,
+}
+
+impl From<Rights> for Defaults {
+    fn from(grant: Rights) -> Self {
+        Self {
+            grant,
+            ask: Rights::default(),
+        }
+    }
+}
+
 /// The verdict of a list about one right of somebody who is not the owner.
 ///
-/// Among the entries that speak of the right (grant or deny it), are about the address and count
-/// for the scheme, the most specific decide: address, then domain, then everybody; a denial among
-/// equally specific ones wins (RVP 5 ACL). An entry for other schemes is as if it were not there.
-/// Where no entry speaks, `default` holds (`decisions.md` 15).
+/// Among the entries that speak of the right (grant it, deny it or ask about it), are about the
+/// address and count for the scheme, the most specific decide: address, then domain, then
+/// everybody; among equally specific ones a denial beats a grant (RVP 5 ACL) and a grant beats a
+/// question. An entry for other schemes is as if it were not there. Where no entry speaks,
+/// `default` holds (`decisions.md` 15).
 pub fn verdict(
     list: &[AccessEntry],
-    default: Rights,
+    default: Defaults,
     address: &Address,
     scheme: Scheme,
     right: Right,
 ) -> Verdict {
-    let mut best: Option<(u8, bool)> = None;
-    for entry in list {
-        let denied = entry.deny.has(right);
-        if !denied && !entry.grant.has(right) || !entry.counts_for(scheme) {
+    let mut best: Option<(u8, Answer)> = None;
+    for entry in list.iter().filter(|entry| entry.counts_for(scheme)) {
+        let Some(answer) = entry.answer(right) else {
             continue;
-        }
+        };
         let Some(rank) = entry.rank(address) else {
             continue;
         };
-        best = match best {
-            Some((higher, _)) if higher > rank => best,
-            Some((equal, granted)) if equal == rank => Some((rank, granted && !denied)),
-            _ => Some((rank, !denied)),
-        };
+        best = best.max(Some((rank, answer)));
     }
     match best {
-        Some((_, true)) => Verdict::Granted,
-        Some((_, false)) => Verdict::Blocked,
-        None if default.has(right) => Verdict::Granted,
+        Some((_, Answer::Yes)) => Verdict::Granted,
+        Some((_, Answer::No)) => Verdict::Blocked,
+        Some((_, Answer::Ask)) => Verdict::Asked,
+        None if default.grant.has(right) && default.ask.has(right) => Verdict::Asked,
+        None if default.grant.has(right) => Verdict::Granted,
         None => Verdict::Withheld,
     }
+}
+
+/// What an entry says of a right; the greater beats the lesser.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    Ask,
+    Yes,
+    No,
 }
 
 #[cfg(test)]

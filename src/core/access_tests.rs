@@ -24,13 +24,14 @@ fn entry(subject: Subject, grant: u16, deny: u16) -> AccessEntry {
         schemes: Vec::new(),
         grant: Rights(grant),
         deny: Rights(deny),
+        ask: Rights::default(),
     }
 }
 
 /// The rule written the long way round: class by class.
 fn naive(
     list: &[AccessEntry],
-    default: Rights,
+    default: Defaults,
     who: &Address,
     scheme: Scheme,
     right: Right,
@@ -52,8 +53,13 @@ fn naive(
         if of_class.iter().any(|e| e.grant.has(right)) {
             return Verdict::Granted;
         }
+        if of_class.iter().any(|e| e.ask.has(right)) {
+            return Verdict::Asked;
+        }
     }
-    if default.has(right) {
+    if default.grant.has(right) && default.ask.has(right) {
+        Verdict::Asked
+    } else if default.grant.has(right) {
         Verdict::Granted
     } else {
         Verdict::Withheld
@@ -73,7 +79,7 @@ fn the_most_specific_entry_that_speaks_wins() {
         let who = address(who);
         verdict(
             &list,
-            Rights::default(),
+            Rights::default().into(),
             &who,
             Scheme::Digest,
             Right::Presence,
@@ -84,7 +90,7 @@ fn the_most_specific_entry_that_speaks_wins() {
     assert_eq!(say("eve@else.example"), Verdict::Blocked);
     let silent = verdict(
         &list,
-        Rights::default(),
+        Rights::default().into(),
         &bob,
         Scheme::Digest,
         Right::SendTo,
@@ -102,7 +108,13 @@ fn deny_beats_grant_among_equals_in_any_order() {
     let grant = entry(Subject::Address(bob.clone()), Right::SendTo as u16, 0);
     let deny = entry(Subject::Address(bob.clone()), 0, Right::SendTo as u16);
     for list in [[grant.clone(), deny.clone()], [deny, grant]] {
-        let got = verdict(&list, Rights::ALL, &bob, Scheme::Digest, Right::SendTo);
+        let got = verdict(
+            &list,
+            Rights::ALL.into(),
+            &bob,
+            Scheme::Digest,
+            Right::SendTo,
+        );
         assert_eq!(got, Verdict::Blocked);
     }
 }
@@ -113,7 +125,7 @@ fn another_scheme_is_not_listed() {
     let mut grant = entry(Subject::Address(bob.clone()), Right::SendTo as u16, 0);
     grant.schemes = vec![Scheme::Ntlm];
     let list = [grant, entry(Subject::Everybody, 0, Right::SendTo as u16)];
-    let with = |scheme| verdict(&list, Rights::ALL, &bob, scheme, Right::SendTo);
+    let with = |scheme| verdict(&list, Rights::ALL.into(), &bob, scheme, Right::SendTo);
     assert_eq!(with(Scheme::Ntlm), Verdict::Granted);
     assert_eq!(with(Scheme::Digest), Verdict::Blocked);
 }
@@ -128,12 +140,41 @@ fn a_server_principal_does_not_cover_its_users() {
     )];
     let got = verdict(
         &list,
-        Rights::default(),
+        Rights::default().into(),
         &bob,
         Scheme::Digest,
         Right::Presence,
     );
     assert_eq!(got, Verdict::Withheld);
+}
+
+#[test]
+fn a_question_stands_until_an_answer_of_the_same_rank() {
+    let bob = address("bob@example.com");
+    let presence = Right::Presence as u16;
+    let mut question = entry(Subject::Address(bob.clone()), 0, 0);
+    question.ask = Rights(presence);
+    let yes = entry(Subject::Address(bob.clone()), presence, 0);
+    let no = entry(Subject::Address(bob.clone()), 0, presence);
+    let all = entry(Subject::Everybody, presence, 0);
+    let say = |list: &[AccessEntry]| {
+        let default = Rights::ALL.into();
+        verdict(list, default, &bob, Scheme::Digest, Right::Presence)
+    };
+    let entries = [&question, &all];
+    assert_eq!(say(&entries.map(Clone::clone)), Verdict::Asked);
+    let answered = [&yes, &question].map(Clone::clone);
+    assert_eq!(say(&answered), Verdict::Granted);
+    let refused = [&question, &yes, &no].map(Clone::clone);
+    assert_eq!(say(&refused), Verdict::Blocked);
+    // The domain's policy asks only where no entry speaks, and only about what it would grant.
+    let default = |grant| Defaults {
+        grant,
+        ask: Rights(presence),
+    };
+    let none = |default| verdict(&[], default, &bob, Scheme::Digest, Right::Presence);
+    assert_eq!(none(default(Rights::ALL)), Verdict::Asked);
+    assert_eq!(none(default(Rights::default())), Verdict::Withheld);
 }
 
 fn any_entry() -> impl Strategy<Value = AccessEntry> {
@@ -150,27 +191,30 @@ fn any_entry() -> impl Strategy<Value = AccessEntry> {
         Just(vec![Scheme::Digest]),
         Just(vec![Scheme::Ntlm, Scheme::Kerberos]),
     ];
-    (subject, schemes, 0..1024u16, 0..1024u16).prop_map(|(subject, schemes, grant, deny)| {
-        AccessEntry {
+    (subject, schemes, 0..1024u16, 0..1024u16, 0..1024u16).prop_map(
+        |(subject, schemes, grant, deny, ask)| AccessEntry {
             subject,
             schemes,
             grant: Rights(grant),
             deny: Rights(deny),
-        }
-    })
+            ask: Rights(ask),
+        },
+    )
 }
 
 proptest! {
     #[test]
     fn the_verdict_is_the_naive_one(
         list in proptest::collection::vec(any_entry(), 0..8),
-        default in 0..1024u16,
+        grant in 0..1024u16,
+        ask in 0..1024u16,
         right in 0..10usize,
         scheme in prop_oneof![Just(Scheme::Digest), Just(Scheme::Ntlm), Just(Scheme::Peer)],
     ) {
         for who in ["bob@example.com", "carol@example.com", "dave@example.com", "x@else.example"] {
             let who = address(who);
-            let (default, right) = (Rights(default), RIGHTS[right]);
+            let right = RIGHTS[right];
+            let default = Defaults { grant: Rights(grant), ask: Rights(ask) };
             prop_assert_eq!(
                 verdict(&list, default, &who, scheme, right),
                 naive(&list, default, &who, scheme, right)

@@ -2,16 +2,15 @@
 //! (`decisions.md` 18, 19).
 
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Fate, Outcome};
+use crate::core::command::{Fate, Outcome};
 use crate::core::delivery::{Delivery, Phase, sent};
-use crate::core::effect::{Forward, Notice, ReplyTag, Why};
+use crate::core::effect::{Notice, Why};
 use crate::core::error::Error;
 use crate::core::event::Event;
-use crate::core::id::{MessageId, PointId, Stack};
-use crate::core::message::{Ack, Content, Kind, Message, Original, Text};
+use crate::core::id::{MessageId, PointId};
+use crate::core::message::{Ack, Content, Kind, Message, ReceiptFate, Text};
 use crate::core::port::{KeptRecord, Write};
 use crate::core::routing::{Attempt, Route, Try, verdict_of};
-use crate::core::time::Time;
 use crate::core::trace::Step;
 use crate::core::user::{Fx, User};
 use std::sync::Arc;
@@ -65,6 +64,9 @@ impl User {
             },
         );
         let more = delivery.attempts.iter().any(|a| !a.over());
+        if outcome == Outcome::Delivered {
+            self.receipt_delivered(fx, &self.deliveries[at]);
+        }
         if outcome == Outcome::Delivered && phase == Phase::Kept && more {
             // Who has it must not get it again after a restart.
             let record = self.kept_record(at);
@@ -132,8 +134,9 @@ impl User {
                 attempt.state = Try::Retry(retry);
             }
         }
-        let (id, until) = (delivery.message.id, delivery.until);
-        fx.trace(id, Step::Kept);
+        let (message, until) = (Arc::clone(&delivery.message), delivery.until);
+        fx.trace(message.id, Step::Kept);
+        self.receipt(fx, &message, ReceiptFate::Kept);
         self.arm(retry.min(until));
     }
 
@@ -162,6 +165,7 @@ impl User {
         self.drop_kept(fx, at);
         self.seen_result(message.id, Err(error.clone()));
         fx.trace(message.id, Step::Failed(error));
+        self.receipt(fx, &message, ReceiptFate::Failed);
         if message.content.kind() != Kind::Text || message.from.local() == &*fx.rules().system_local
         {
             return;
@@ -172,16 +176,8 @@ impl User {
             return;
         };
         fx.trace(message.id, Step::SenderTold);
-        let notice = failure_notice(fx.message_id(), fx.now(), from, &message);
-        fx.forward(Forward {
-            to,
-            caller: Caller {
-                address: notice.from.clone(),
-                ..self.internal()
-            },
-            command: Command::Deliver(Arc::new(notice)),
-            reply: ReplyTag::NOBODY,
-        });
+        let excerpt = failure_notice(&message);
+        self.tell_sender(fx, to, from, &message, excerpt);
     }
 
     /// A point came (back): what waits for it goes to it, in the order it came.
@@ -331,7 +327,7 @@ impl User {
 }
 
 /// The text that tells a sender of a late failure, in the same conversation (`decisions.md` 18).
-fn failure_notice(id: MessageId, at: Time, from: Address, failed: &Message) -> Message {
+fn failure_notice(failed: &Message) -> Content {
     let excerpt: String = match &failed.content {
         Content::Text(text) => text.body.chars().take(80).collect(),
         _ => String::new(),
@@ -340,25 +336,9 @@ fn failure_notice(id: MessageId, at: Time, from: Address, failed: &Message) -> M
         "Your message to {} could not be delivered: {excerpt}",
         failed.to
     );
-    Message {
-        id,
-        at,
-        from,
-        from_person: None,
-        from_name: "".into(),
-        to: failed.from.clone(),
-        conversation: failed.conversation,
-        content: Content::Text(Text {
-            body: body.into(),
-            media: "text/plain".into(),
-            format: None,
-        }),
-        original: Original {
-            stack: Stack::named("system"),
-            bytes: bytes::Bytes::new(),
-            key: None,
-        },
-        ack: Ack::Any,
-        hops: 1,
-    }
+    Content::Text(Text {
+        body: body.into(),
+        media: "text/plain".into(),
+        format: None,
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::core::access::{AccessEntry, Right, Scheme};
 use crate::core::address::Address;
+use crate::core::calls::{Call, Calls};
 use crate::core::id::{
     ConversationId, Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
@@ -9,6 +10,7 @@ use crate::core::message::Message;
 use crate::core::node::Holder;
 use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;
+use crate::core::watchers::WatcherReport;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +144,22 @@ pub enum Command {
     Access,
     /// Replace the access list. Reply: [`Reply::Done`].
     SetAccess(Vec<AccessEntry>),
+    /// The owner's answer about one watcher: an entry of the access list grants or denies him
+    /// presence from now on. Reply: [`Reply::Done`].
+    Decide {
+        /// About whom.
+        watcher: Address,
+        /// Yes or no.
+        accept: bool,
+    },
+    /// This person watches somebody, who is thereby consented to until then, where the domain's
+    /// policy says so. Sent by the hub, not by fronts. No reply is awaited.
+    Acquaint {
+        /// The person watched.
+        with: Address,
+        /// Until when.
+        until: Time,
+    },
     /// May this caller do that? Reply: [`Reply::Done`] or `Denied`.
     Check(Right),
     /// Who watches, and where the person is signed in. Reply: [`Reply::Standing`].
@@ -259,8 +277,13 @@ pub struct Publish {
     pub adopt: bool,
     /// Which point it belongs to (`decisions.md` 11, 12).
     pub hint: PointHint,
+    /// Identity within (person, stack): a new publication with the same key takes the place of the
+    /// older one, so that a device that comes again does not pile up. `None` = always new.
+    pub key: Option<Arc<str>>,
     /// The new value; `None` = refresh only.
     pub presence: Option<Presence>,
+    /// What the person's telephone lines do, instead of a presence value.
+    pub calls: Option<Calls>,
     /// Lease from now; `None` keeps the value until its point goes or it is retracted.
     pub lease: Option<Duration>,
 }
@@ -279,6 +302,8 @@ pub struct PointHint {
 /// See [`Command::Watch`].
 #[derive(Clone, Debug)]
 pub struct Watch {
+    /// What is watched.
+    pub topic: Topic,
     /// Stack the watcher is on.
     pub stack: Stack,
     /// Lease from now.
@@ -287,10 +312,34 @@ pub struct Watch {
     pub via: Via,
     /// Send the present view as an event after the reply (SIP), not only in the reply (RVP).
     pub notify: bool,
-    /// Identity within (watched person, watcher, stack): same key replaces. `None` = always new.
+    /// Identity within (watched person, topic, watcher, stack): same key replaces, and the front of
+    /// the older one is told [`Ended::Replaced`]. `None` = always new.
     pub key: Option<Arc<str>>,
     /// Wire state for the front.
     pub handle: Handle,
+}
+
+/// What of a person is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Presence.
+    Presence,
+    /// Who watches the presence: the owner's business alone unless the list says otherwise.
+    Watchers,
+    /// What the person's telephone lines do: the owner's business unless the list grants presence
+    /// by an entry of its own; the defaults are not enough.
+    Calls,
+}
+
+/// Where a watch stands with the person watched (RFC 3857 4.7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WatchState {
+    /// Decided: the watcher is shown what he may see.
+    Active,
+    /// The owner is asked; until then there is nothing to see.
+    Pending,
+    /// It ended while the owner was being asked; kept for a while so that he learns of it.
+    Waiting,
 }
 
 /// Where events of a watch go.
@@ -371,8 +420,17 @@ pub enum Change {
     Presence(View),
     /// Properties (profile fields among them); `None` = removed.
     Properties(Vec<(PropertyName, Option<PropertyValue>)>),
+    /// The same while the owner of a watched presence is being asked: nothing to see, for stacks
+    /// that can say so.
+    Pending(View),
+    /// All watchers of the person.
+    Watchers(Arc<WatcherReport>),
+    /// All calls of the person.
+    Calls(Arc<[Call]>),
     /// The watch has ended.
     Ended(Ended, View),
+    /// The watch of another topic than presence has ended; along with what is so.
+    Last(Ended, Box<Change>),
 }
 
 /// Why a watch ended.
@@ -386,6 +444,12 @@ pub enum Ended {
     NoResource,
     /// The server is stopping and wants the watcher to come back.
     Deactivated,
+    /// The owner or policy says no, and openly (`visible_block`).
+    Rejected,
+    /// The owner was asked for long enough.
+    GaveUp,
+    /// The same device has a newer one.
+    Replaced,
 }
 
 /// Name of a property: namespace and local name.
@@ -531,6 +595,10 @@ pub struct WatchInfo {
     pub id: WatchId,
     /// Who watches.
     pub watcher: Address,
+    /// What is watched.
+    pub topic: Topic,
+    /// Where it stands.
+    pub state: WatchState,
     /// On which stack.
     pub stack: Stack,
     /// When the lease ends.

@@ -126,11 +126,15 @@ impl User {
         let ephemeral = message.content.ephemeral();
         match self.verdict(fx.rules(), caller, Right::SendTo) {
             Verdict::Granted => {}
-            Verdict::Blocked if self.is_node() => return Err(Error::Denied("send-to")),
+            Verdict::Blocked
+                if self.is_node() || fx.rules().blocks_openly(self.account().address.domain()) =>
+            {
+                return Err(Error::Denied("send-to"));
+            }
             // Exactly what the sender would get if nobody were there.
             Verdict::Blocked if ephemeral => return Ok(Some(Fate::Dropped)),
             Verdict::Blocked => return Err(Error::NotReachable(Unreachable::Blocked)),
-            Verdict::Withheld => return Err(Error::Denied("send-to")),
+            Verdict::Asked | Verdict::Withheld => return Err(Error::Denied("send-to")),
         }
         if message.hops > fx.rules().hops {
             return Err(Error::Loop);

@@ -202,6 +202,18 @@ pub struct Rules {
     pub welcome: Arc<[(String, String)]>,
     /// The same for unproved names.
     pub anonymous: Rights,
+    /// Domains of ours whose people are asked before somebody may see their presence.
+    pub confirm: Arc<[String]>,
+    /// Those of them where watching somebody means consent to being watched by him.
+    pub mutual: Arc<[String]>,
+    /// Domains of ours where somebody blocked is told so (`decisions.md` 16).
+    pub visible_block: Arc<[String]>,
+    /// Watchers remembered per person who came while he could not be asked.
+    pub waiting: usize,
+    /// For so long; a question that is open longer is given up.
+    pub waiting_for: Duration,
+    /// Changes of the list of watchers merge for so long (RFC 3857 4.10).
+    pub watchers_merge: Duration,
 }
 
 impl Default for Rules {
@@ -244,6 +256,12 @@ impl Default for Rules {
             foreign: Rights::default().with(Right::Presence).with(Right::SendTo),
             welcome: Arc::new([]),
             anonymous: Rights::default(),
+            confirm: Arc::new([]),
+            mutual: Arc::new([]),
+            visible_block: Arc::new([]),
+            waiting: 100,
+            waiting_for: Duration::from_hours(24 * 7),
+            watchers_merge: Duration::from_secs(5),
         }
     }
 }
@@ -259,6 +277,21 @@ impl Rules {
             (_, None) if self.welcomes(home, caller.address.domain()) => self.foreign,
             (_, None) => Rights::default(),
         }
+    }
+
+    /// Whether people of that domain of ours are asked before somebody may see their presence.
+    pub fn confirms(&self, home: &str) -> bool {
+        self.confirm.iter().any(|domain| domain == home)
+    }
+
+    /// Whether watching somebody means consent to being watched by him.
+    pub fn is_mutual(&self, home: &str) -> bool {
+        self.mutual.iter().any(|domain| domain == home)
+    }
+
+    /// Whether somebody blocked by people of that domain is told so.
+    pub fn blocks_openly(&self, home: &str) -> bool {
+        self.visible_block.iter().any(|domain| domain == home)
     }
 
     fn welcomes(&self, home: &str, domain: &str) -> bool {

@@ -475,8 +475,12 @@ impl World {
                 );
                 self.believes.insert(watch, view.clone());
             }
-            Change::Properties(_) => {}
-            Change::Ended(..) => {
+            Change::Pending(view) => {
+                assert_eq!(view.state, State::Offline, "nothing to see yet");
+                self.believes.insert(watch, view.clone());
+            }
+            Change::Properties(_) | Change::Watchers(_) | Change::Calls(_) => {}
+            Change::Ended(..) | Change::Last(..) => {
                 self.believes.remove(&watch);
             }
         }

@@ -31,6 +31,43 @@ pub struct Message {
     pub ack: Ack,
     /// Servers it passed, this one included (loop guard).
     pub hops: u8,
+    /// Which notices the sender's client asked for, where its protocol knows them.
+    pub wants: Option<Arc<Wants>>,
+}
+
+/// Notices that a sender's client asks for (SIP: RFC 5438 6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// The name by which that client knows its message.
+    pub id: Arc<str>,
+    /// Told when somebody has it.
+    pub delivered: bool,
+    /// Told when nobody will have it.
+    pub failed: bool,
+    /// Told when it is kept here for later.
+    pub kept: bool,
+}
+
+/// A notice about an earlier message, made here for people whose client can't make one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// [`Wants::id`] of that message.
+    pub of: Arc<str>,
+    /// When that message was sent.
+    pub sent: Time,
+    /// What became of it.
+    pub fate: ReceiptFate,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReceiptFate {
+    /// Somebody has it.
+    Delivered,
+    /// Nobody will have it.
+    Failed,
+    /// It is kept here for later.
+    Kept,
 }
 
 /// The neutral content.
@@ -57,8 +94,8 @@ pub enum Content {
         /// True for the offer itself, false for accept, cancel and other follow-ups.
         offer: bool,
     },
-    /// A delivery or display receipt.
-    Receipt,
+    /// A delivery or display receipt: ours, or (`None`) one that only its original bytes tell.
+    Receipt(Option<Arc<Receipt>>),
     /// An application's own notification: opaque, for the same stack only.
     Opaque {
         /// Content type or root element, for the log.
@@ -137,7 +174,7 @@ pub enum Ack {
 impl Content {
     /// Whether anything is lost if it can't be delivered at once.
     pub fn ephemeral(&self) -> bool {
-        matches!(self, Self::Typing { .. } | Self::Receipt)
+        matches!(self, Self::Typing { .. } | Self::Receipt(_))
     }
 
     /// Name for logs, traces and the fidelity table.
@@ -148,7 +185,7 @@ impl Content {
             Self::Join => Kind::Join,
             Self::Leave => Kind::Leave,
             Self::Invitation { .. } => Kind::Invitation,
-            Self::Receipt => Kind::Receipt,
+            Self::Receipt(_) => Kind::Receipt,
             Self::Opaque { .. } => Kind::Opaque,
         }
     }

@@ -10,7 +10,9 @@
 pub mod access;
 pub mod address;
 mod attempts;
+pub mod calls;
 pub mod command;
+mod consent;
 mod conversation;
 mod delivery;
 mod duplicates;
@@ -30,6 +32,7 @@ pub mod port;
 pub mod presence;
 mod properties;
 mod publications;
+mod receipts;
 mod restore;
 mod routing;
 pub mod target;
@@ -37,6 +40,7 @@ pub mod time;
 pub mod trace;
 mod typing;
 pub mod user;
+pub mod watchers;
 mod watches;
 
 #[cfg(test)]

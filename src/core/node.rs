@@ -143,6 +143,8 @@ pub fn copy_for(message: &Message, member: &Account) -> Message {
     let mut copy = message.clone();
     copy.to = member.address.clone();
     copy.hops = copy.hops.saturating_add(1);
+    // The list answers for all of its members.
+    copy.wants = None;
     if copy.original.key.is_none() {
         copy.original.key = Some(Arc::from(format!("copy:{}", message.id)));
     }

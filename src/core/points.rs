@@ -513,14 +513,18 @@ impl User {
         of_stack.map(|p| p.record.id).collect()
     }
 
-    /// The newest point of every inbox, oldest inbox first (`decisions.md` 22).
+    /// The newest point of every inbox, oldest inbox first (`decisions.md` 22); where a client has
+    /// several ways to it (RFC 5626), the newest that stands.
     pub(super) fn inboxes(&self) -> impl Iterator<Item = &Point> {
         self.points.iter().enumerate().filter_map(|(at, point)| {
-            let newer = self.points.iter().skip(at + 1).any(|other| {
-                other.record.stack == point.record.stack
+            let stands = point.link == Link::Live;
+            let better = self.points.iter().enumerate().any(|(other_at, other)| {
+                let other_stands = other.link == Link::Live;
+                (other_stands, other_at) > (stands, at)
+                    && other.record.stack == point.record.stack
                     && other.record.spec.inbox == point.record.spec.inbox
             });
-            (!newer).then_some(point)
+            (!better).then_some(point)
         })
     }
 }

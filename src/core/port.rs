@@ -5,7 +5,10 @@
 
 use crate::core::access::AccessEntry;
 use crate::core::address::Address;
-use crate::core::command::{Lineage, PointSpec, PropertyName, PropertyValue, Via};
+use crate::core::calls::Calls;
+use crate::core::command::{
+    Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
+};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use crate::core::message::Message;
 use crate::core::node::{Holder, Node};
@@ -83,8 +86,12 @@ pub struct PublicationRecord {
     pub point: Option<PointId>,
     /// Source address it came from (for clients without view ids).
     pub source: Option<std::net::IpAddr>,
+    /// Identity for replacement.
+    pub key: Option<Arc<str>>,
     /// Its value.
     pub presence: Presence,
+    /// Set if it is about telephone lines: then `presence` only says whether one is busy.
+    pub calls: Option<Calls>,
     /// When the value was set (newest manual wins).
     pub set: Time,
     /// Granted duration, `None` = while the point lives.
@@ -108,6 +115,14 @@ pub struct WatchRecord {
     pub watcher_person: Option<PersonId>,
     /// How the watcher was authenticated.
     pub scheme: crate::core::access::Scheme,
+    /// What is watched.
+    pub topic: Topic,
+    /// Where it stands.
+    pub state: WatchState,
+    /// Whether its stack can be told that the owner is being asked.
+    pub notify: bool,
+    /// When it began.
+    pub since: Time,
     /// Stack of the watcher.
     pub stack: Stack,
     /// Where events go.

@@ -3,7 +3,9 @@
 //! The table that maps them to each protocol is `presence-mapping.toml`; this module only knows
 //! how they rank against each other (`decisions.md` 10).
 
+use crate::core::id::{PublicationId, Stack};
 use crate::core::time::Time;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// A neutral presence state. `Registered` and `Online` are what a client says by itself, so is
@@ -55,9 +57,44 @@ pub struct Presence {
     pub token: Option<Arc<str>>,
     /// Free text.
     pub note: Option<Arc<str>>,
+    /// The whole document, for watchers on the same stack.
+    pub document: Option<Arc<Document>>,
+}
+
+/// What was published, as its stack wrote it: opaque to the core, which keeps it whole so that
+/// what only this stack has words for is not lost between two of its clients.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Document {
+    /// Whose language it is in.
+    pub stack: Stack,
+    /// Its media type.
+    pub media: Arc<str>,
+    /// Its octets.
+    pub bytes: Bytes,
+}
+
+/// A document that a watcher on its stack may be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// The publication.
+    pub id: PublicationId,
+    /// Whether its value is the one that won.
+    pub leads: bool,
+    /// When it was set.
+    pub set: Time,
+    /// It.
+    pub document: Arc<Document>,
 }
 
 impl Presence {
+    /// Whether the value is the same, however its stack wrote it.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.origin == other.origin
+            && self.token == other.token
+            && self.note == other.note
+    }
+
     /// A plain value of that state, with the origin that the state implies.
     pub fn of(state: State) -> Self {
         Self {
@@ -65,6 +102,7 @@ impl Presence {
             origin: state.natural_origin(),
             token: None,
             note: None,
+            document: None,
         }
     }
 }
@@ -96,6 +134,8 @@ pub struct View {
     pub note: Option<Arc<str>>,
     /// When the fold last changed.
     pub since: Time,
+    /// The documents behind it, oldest publication first; `None` = none.
+    pub documents: Option<Arc<[Shown]>>,
 }
 
 impl View {
@@ -106,6 +146,7 @@ impl View {
             token: None,
             note: None,
             since,
+            documents: None,
         }
     }
 }

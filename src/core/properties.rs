@@ -155,9 +155,7 @@ impl User {
         if list.len() > fx.rules().access_entries {
             return Err(Error::LimitReached(Limit::AccessEntries));
         }
-        fx.store(Write::PutAccess(self.person(), list.clone()));
-        self.access = Some(list);
-        self.reconsider_watches(fx);
+        self.replace_access(fx, list);
         Ok(Reply::Done)
     }
 }

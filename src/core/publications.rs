@@ -2,6 +2,7 @@
 //! (`decisions.md` 10, 11, 12).
 
 use crate::core::access::Right;
+use crate::core::calls::Calls;
 use crate::core::command::{Caller, PointHint, Publish, Reply};
 use crate::core::error::{Error, Limit};
 use crate::core::id::{PointId, PublicationId, Stack};
@@ -25,11 +26,15 @@ impl User {
             None if publish.adopt => self.adoptable(publish.stack, point, &publish.hint),
             None => None,
         };
+        let presence = match &publish.calls {
+            Some(calls) => Some(calls.presence()),
+            None => publish.presence.clone(),
+        };
         if publish.lease.is_some_and(|lease| lease.is_zero()) {
             return self.withdraw(fx, known);
         }
-        match (known, publish.presence.clone()) {
-            (Some(at), presence) => Ok(self.republish(fx, at, presence, point, publish)),
+        match (known, presence) {
+            (Some(at), presence) => self.republish(fx, at, presence, point, publish),
             (None, Some(presence)) => self.publish_new(fx, presence, point, publish),
             (None, None) => Err(Error::StaleId),
         }
@@ -75,6 +80,9 @@ impl User {
         point: Option<PointId>,
         publish: &Publish,
     ) -> Result<Reply, Error> {
+        if let Some(at) = self.replaced(publish) {
+            self.end_publication(fx, at);
+        }
         if self.publications.len() >= fx.rules().publications {
             return Err(Error::LimitReached(Limit::Publications));
         }
@@ -85,14 +93,30 @@ impl User {
             stack: publish.stack,
             point,
             source: publish.hint.source,
+            key: publish.key.clone(),
             presence,
+            calls: publish.calls.as_ref().map(|_| Calls::default()),
             set: fx.now(),
             lease: None,
             expires: None,
         };
         self.publications.push(record);
         let at = self.publications.len() - 1;
-        Ok(self.republish(fx, at, None, point, publish))
+        let done = self.republish(fx, at, None, point, publish);
+        if done.is_err() {
+            self.publications.pop();
+        }
+        done
+    }
+
+    /// The older publication that a new one takes the place of.
+    fn replaced(&self, publish: &Publish) -> Option<usize> {
+        publish.key.as_ref()?;
+        self.publications.iter().position(|p| {
+            p.stack == publish.stack
+                && p.key == publish.key
+                && p.calls.is_some() == publish.calls.is_some()
+        })
     }
 
     /// Changes or refreshes the publication there.
@@ -103,15 +127,27 @@ impl User {
         presence: Option<Presence>,
         point: Option<PointId>,
         publish: &Publish,
-    ) -> Reply {
+    ) -> Result<Reply, Error> {
         let (now, rules) = (fx.now(), fx.rules());
         let record = &mut self.publications[at];
+        let mut presence = presence;
+        match (&mut record.calls, &publish.calls) {
+            (Some(known), Some(report)) => {
+                known.take(report.clone())?;
+                presence = Some(known.presence());
+                self.calls_changed = true;
+            }
+            // Its tag is one of another kind of publication.
+            (None, Some(_)) => return Err(Error::StaleId),
+            (Some(_), None) if presence.is_some() => return Err(Error::StaleId),
+            (_, None) => {}
+        }
         // A repeated value is a refresh, not a newer choice: the newest manual state wins.
-        if let Some(presence) = presence
-            && presence != record.presence
-        {
+        if let Some(presence) = presence {
+            if !presence.says_the_same(&record.presence) {
+                record.set = now;
+            }
             record.presence = presence;
-            record.set = now;
         }
         record.point = point.or(record.point);
         record.source = publish.hint.source.or(record.source);
@@ -136,7 +172,7 @@ impl User {
             lease: record.lease,
         };
         fx.store(Write::PutPublication(record));
-        reply
+        Ok(reply)
     }
 
     /// The point a publication comes from: same flow, else same source and client, else same
@@ -166,7 +202,7 @@ impl User {
         let newest = |fits: &dyn Fn(&PublicationRecord) -> bool| {
             self.publications
                 .iter()
-                .rposition(|p| p.stack == stack && fits(p))
+                .rposition(|p| p.stack == stack && p.calls.is_none() && fits(p))
         };
         point
             .and_then(|id| newest(&|p| p.point == Some(id)))
@@ -183,7 +219,8 @@ impl User {
             return;
         }
         for record in &mut self.publications {
-            if record.stack == stack && record.point.is_none() && record.source == source {
+            let orphan = record.point.is_none() && record.calls.is_none();
+            if record.stack == stack && orphan && record.source == source {
                 record.point = Some(id);
                 fx.store(Write::PutPublication(record.clone()));
             }
@@ -201,6 +238,7 @@ impl User {
             let loose = last
                 && record.stack == stack
                 && record.point.is_none()
+                && record.calls.is_none()
                 && record.set >= gone.record.since;
             if own || loose {
                 self.end_publication(fx, at);
@@ -212,6 +250,7 @@ impl User {
 
     pub(super) fn end_publication(&mut self, fx: &mut Fx<'_, '_>, at: usize) {
         let record = self.publications.remove(at);
+        self.calls_changed |= record.calls.is_some();
         fx.store(Write::DeletePublication(self.person(), record.id));
         self.changed(record.point);
     }

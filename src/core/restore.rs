@@ -1,19 +1,19 @@
 //! Bringing a person back from storage (`decisions.md` 12, 19, 34).
 
 use crate::core::access::Right;
-use crate::core::command::Change;
 use crate::core::command::Fate;
 use crate::core::command::Outcome;
-use crate::core::command::Tether;
+use crate::core::command::{Tether, WatchState};
 use crate::core::delivery::{Delivery, Phase};
-use crate::core::effect::{Context, Effect};
+use crate::core::effect::{Context, Effect, Rules};
 use crate::core::event::Event;
 use crate::core::fold::fold;
 use crate::core::points::{Link, Point};
-use crate::core::port::{Account, KeptRecord, PersonRecords, Write};
+use crate::core::port::{Account, KeptRecord, PersonRecords, WatchRecord, Write};
 use crate::core::routing::{Route, Try};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
+use crate::core::watchers::Happening;
 use crate::core::watches::{Belief, Watching};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +58,15 @@ impl User {
         watches.sort_by_key(|w| w.id);
         for mut record in watches {
             record.expires = restored(now, record.expires, record.lease, rules.restored);
-            let sees = user.may_record(&fx, &record, Right::Presence);
+            let waits = record.state == WatchState::Waiting;
+            let sees = user.restore_standing(rules, &mut record);
             let reads = user.may_record(&fx, &record, Right::Read);
+            if waits {
+                user.watches
+                    .push(Watching::new(record, Happening::Timeout, now));
+                continue;
+            }
+            user.acquaint_watcher(&mut fx, &record);
             fx.emit(
                 record.stack,
                 Event::WatchRestored {
@@ -76,16 +83,14 @@ impl User {
                 belief: Belief::Restored,
                 sees,
                 reads,
-                record,
+                ..Watching::new(record, Happening::Subscribe, now)
             });
         }
         if records.changed.is_some() {
-            for watch in &user.watches {
-                user.send(
-                    &mut fx,
-                    &watch.record,
-                    Change::Presence(watch.shown.clone()),
-                );
+            let waits = |watch: &&Watching| watch.record.state == WatchState::Waiting;
+            for watch in user.watches.iter().filter(|watch| !waits(watch)) {
+                let present = user.present(now, watch);
+                user.send(&mut fx, &watch.record, present);
             }
         }
         let mut kept = records.kept;
@@ -97,6 +102,17 @@ impl User {
         fx.flush();
         user.rearm(now, rules);
         (user, out)
+    }
+
+    /// What the list and the policy of now make of a stored watch; whether it sees something.
+    fn restore_standing(&self, rules: &Rules, record: &mut WatchRecord) -> bool {
+        let Ok(admitted) = self.admit_record(rules, record) else {
+            return false;
+        };
+        if record.state != WatchState::Waiting {
+            record.state = admitted.state;
+        }
+        admitted.sees
     }
 
     fn restore_points(

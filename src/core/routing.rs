@@ -143,11 +143,16 @@ impl User {
         {
             return Some((member_point(member), true));
         }
-        let newest = self
-            .points
-            .iter()
-            .rev()
-            .find(|p| p.record.stack == stack && *p.record.spec.inbox == *inbox)?;
+        let here = |p: &&Point| p.record.stack == stack && *p.record.spec.inbox == *inbox;
+        let mut newest_first = self.points.iter().rev().filter(here);
+        let newest = newest_first.next()?;
+        // A client may have several ways to its inbox: the newest that stands.
+        let newest = if newest.link == Link::Live {
+            newest
+        } else {
+            let standing = newest_first.find(|p| p.link == Link::Live);
+            standing.unwrap_or(newest)
+        };
         let usable = newest.doubted.is_none() && newest.record.spec.reach == Reach::Full;
         usable.then(|| (newest.record.id, newest.link == Link::Live))
     }

@@ -1,5 +1,6 @@
 //! Tests of the core, one module per matter; each test is named after the rule it holds to.
 
+mod consent;
 mod delivery;
 mod folding;
 mod keeping;
@@ -50,7 +51,9 @@ fn publish(world: &mut World, who: usize, stack: Stack, inbox: &str, state: Stat
             source: None,
             client: None,
         },
+        key: None,
         presence: Some(Presence::of(state)),
+        calls: None,
         lease: Some(HOUR),
     });
     world.ask(who, &caller(who, stack), command)

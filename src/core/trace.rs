@@ -43,6 +43,8 @@ pub enum Step {
     AttemptFailed(PointId, crate::core::command::Outcome),
     /// Stored to be tried on.
     Kept,
+    /// The sender's client, which asked for it, was sent this receipt.
+    Receipt(crate::core::message::ReceiptFate),
     /// Sent again after a restart; may be a double there.
     Redelivered(PointId),
     /// Known already by its protocol identity; not delivered again.

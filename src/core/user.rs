@@ -1,11 +1,12 @@
 //! One person's live state and the one function that changes it. What each command means is in
 //! the modules beside this one; here is only the struct, the dispatch and time.
 
-use crate::core::access::{AccessEntry, Right, Verdict, verdict};
+use crate::core::access::{AccessEntry, Right, Verdict};
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing,
+    Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
 };
+use crate::core::consent::Acquaintance;
 use crate::core::conversation::Talk;
 use crate::core::delivery::Delivery;
 use crate::core::duplicates::Seen;
@@ -20,6 +21,7 @@ use crate::core::presence::View;
 use crate::core::time::Time;
 use crate::core::trace::{Checkpoint, Step};
 use crate::core::typing::Typist;
+use crate::core::watchers::Roll;
 use crate::core::watches::{Telling, Watching};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct User {
     pub(super) properties: Vec<(PropertyName, PropertyValue)>,
     /// `None` = never written, defaults apply.
     pub(super) access: Option<Vec<AccessEntry>>,
+    /// Whom this person watches, where that means consent; oldest first.
+    pub(super) acquaintances: Vec<Acquaintance>,
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) talks: Vec<Talk>,
@@ -46,6 +50,9 @@ pub struct User {
     /// What single watchers are shown instead of the fold ([`Command::ShowTo`]).
     pub(super) shown_to: BTreeMap<Address, View>,
     pub(super) telling: Telling,
+    pub(super) roll: Roll,
+    /// Those who watch the calls may not know them.
+    pub(super) calls_changed: bool,
     /// The fold may be out of date.
     pub(super) stale: bool,
     /// Watchers may not know the fold.
@@ -65,6 +72,7 @@ impl User {
             watches: Vec::new(),
             properties: Vec::new(),
             access: None,
+            acquaintances: Vec::new(),
             deliveries: VecDeque::new(),
             talks: Vec::new(),
             seen: VecDeque::new(),
@@ -72,6 +80,8 @@ impl User {
             fold: View::offline(Time(0)),
             shown_to: BTreeMap::new(),
             telling: Telling::default(),
+            roll: Roll::default(),
+            calls_changed: false,
             stale: false,
             untold: false,
             cause: None,
@@ -113,6 +123,7 @@ impl User {
         self.expire_points(&mut fx);
         self.expire_publications(&mut fx);
         self.expire_watches(&mut fx);
+        self.expire_acquaintances(&mut fx);
         self.expire_properties(&mut fx);
         self.expire_deliveries(&mut fx);
         self.expire_typists(&mut fx);
@@ -132,6 +143,7 @@ impl User {
             && self.publications.is_empty()
             && self.watches.is_empty()
             && self.shown_to.is_empty()
+            && self.acquaintances.is_empty()
             && self.deliveries.is_empty()
             && self.talks.is_empty()
             && self.seen.is_empty()
@@ -221,6 +233,8 @@ impl User {
             Command::SaveWatch { watch, handle } => self.save_watch(fx, caller, watch, handle),
             Command::Look => self.look(fx, caller),
             Command::ShowTo { watcher, presence } => self.show_to(fx, caller, watcher, presence),
+            Command::Decide { watcher, accept } => self.decide(fx, caller, &watcher, accept),
+            Command::Acquaint { with, until } => self.acquaint(fx, caller, with, until),
             Command::Properties(names) => self.read_properties(fx, caller, names),
             Command::SetProperties { changes } => self.set_properties(fx, caller, changes),
             Command::Access => {
@@ -262,8 +276,10 @@ impl User {
         }
         for watch in std::mem::take(&mut self.watches) {
             let view = View::offline(now);
-            let ended = crate::core::command::Change::Ended(Ended::NoResource, view);
-            self.send(fx, &watch.record, ended);
+            if watch.record.state != WatchState::Waiting {
+                let ended = crate::core::command::Change::Ended(Ended::NoResource, view);
+                self.send(fx, &watch.record, ended);
+            }
         }
         *self = Self::new(Arc::clone(&self.account));
         Ok(Reply::Done)
@@ -295,20 +311,12 @@ impl User {
         self.is_node() && self.verdict(rules, caller, Right::List) == Verdict::Blocked
     }
 
-    /// What the list and the defaults say about a right of a caller.
-    pub(super) fn verdict(&self, rules: &Rules, caller: &Caller, right: Right) -> Verdict {
-        if self.owns(caller) {
-            return Verdict::Granted;
-        }
-        let list = self.access.as_deref().unwrap_or_default();
-        let default = rules.rights_of(caller, self.account.address.domain());
-        verdict(list, default, &caller.address, caller.scheme, right)
-    }
-
     pub(super) fn must(&self, rules: &Rules, caller: &Caller, right: Right) -> Result<(), Error> {
         match self.verdict(rules, caller, right) {
             Verdict::Granted => Ok(()),
-            Verdict::Blocked | Verdict::Withheld => Err(Error::Denied(right.name())),
+            Verdict::Blocked | Verdict::Asked | Verdict::Withheld => {
+                Err(Error::Denied(right.name()))
+            }
         }
     }
 
@@ -343,7 +351,7 @@ impl User {
     pub(super) fn rearm(&mut self, now: Time, rules: &Rules) {
         let points = self.points.iter().map(|p| p.due(now, rules));
         let publications = self.publications.iter().filter_map(|p| p.expires);
-        let watches = self.watches.iter().map(|w| w.record.expires);
+        let watches = self.watches.iter().map(|w| w.due(rules));
         let properties = self.properties.iter().filter_map(|(_, v)| v.expires);
         let deliveries = self.deliveries.iter().filter_map(Delivery::due);
         let talks = self.talks.iter().map(|t| t.last.after(rules.conversation));
@@ -357,6 +365,8 @@ impl User {
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))
             .chain(self.telling.at)
+            .chain(self.roll.at)
+            .chain(self.acquaintances.iter().map(|known| known.until))
             .min();
     }
 }

@@ -4,18 +4,20 @@
 use crate::core::access::{Right, Verdict};
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Change, Command, Ended, PropertyName, PropertyValue, Relay, Reply, Via, Watch,
-    WatchInfo,
+    Caller, Change, Command, Ended, PropertyName, PropertyValue, Relay, Reply, Topic, Via, Watch,
+    WatchInfo, WatchState,
 };
-use crate::core::effect::{Forward, Notice, ReplyTag, Why};
+use crate::core::consent::watcher_of;
+use crate::core::effect::{Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
-use crate::core::fold::{as_shown, fold, pair, same};
+use crate::core::fold::{as_shown, fold, pair, same, same_to};
 use crate::core::id::{Handle, PointId, WatchId};
 use crate::core::port::{WatchRecord, Write};
 use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
+use crate::core::watchers::Happening;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +25,17 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Watching {
     pub(super) record: WatchRecord,
-    /// May see presence.
+    /// May see what he watches.
     pub(super) sees: bool,
     /// May read properties.
     pub(super) reads: bool,
     /// What the watcher believes.
     pub(super) shown: View,
-    /// How sure that is.
+    /// What happened to it last, for those who watch the watchers.
+    pub(super) event: Happening,
+    /// The watcher is to be told although nothing he sees has changed: he was decided about.
+    pub(super) owed: bool,
+    /// How sure it is what he believes.
     pub(super) belief: Belief,
 }
 
@@ -42,6 +48,30 @@ pub(super) enum Belief {
     Restored,
     /// He is to be told even if nothing seems to differ.
     Doubtful,
+}
+
+impl Watching {
+    /// A watch that sees nothing.
+    pub(super) fn new(record: WatchRecord, event: Happening, now: Time) -> Self {
+        Self {
+            record,
+            sees: false,
+            reads: false,
+            shown: View::offline(now),
+            event,
+            owed: false,
+            belief: Belief::Sure,
+        }
+    }
+
+    /// When its time is over.
+    pub(super) fn due(&self, rules: &Rules) -> Time {
+        let record = &self.record;
+        if record.state == WatchState::Pending {
+            return record.expires.min(record.since.after(rules.waiting_for));
+        }
+        record.expires
+    }
 }
 
 /// When watchers were and will be told.
@@ -63,30 +93,31 @@ impl User {
         caller: &Caller,
         watch: Watch,
     ) -> Result<Reply, Error> {
-        let sees = self.may_see(fx, caller)?;
+        let admitted = self.admit_watcher(fx.rules(), caller, watch.topic)?;
+        let fetch = watch.lease.is_zero();
         let known = self.watches.iter().position(|w| {
             watch.key.is_some()
                 && w.record.key == watch.key
                 && w.record.stack == watch.stack
+                && w.record.topic == watch.topic
                 && is_watcher(&w.record, caller)
         });
-        if known.is_none() && self.watches.len() >= fx.rules().watches {
+        if known.is_none() && !fetch && self.standing_watches() >= fx.rules().watches {
             return Err(Error::LimitReached(Limit::Watches));
         }
         let now = fx.now();
         let lease = watch.lease.min(fx.rules().lease_max);
-        let notify = watch.notify;
-        let id = match known {
-            Some(at) => self.watches[at].record.id,
-            None => WatchId(fx.next_number()),
-        };
-        let record = WatchRecord {
+        let mut record = WatchRecord {
             person: self.person(),
-            id,
+            id: WatchId(0),
             of: self.account().address.clone(),
             watcher: caller.address.clone(),
             watcher_person: caller.person,
             scheme: caller.scheme,
+            topic: watch.topic,
+            state: admitted.state,
+            notify: watch.notify,
+            since: now,
             stack: watch.stack,
             via: watch.via,
             key: watch.key,
@@ -94,36 +125,35 @@ impl User {
             lease,
             expires: now.after(lease),
         };
+        if !fetch {
+            if let Some(at) = known {
+                self.end_watch(fx, at, Some(Ended::Replaced));
+            }
+            // Who was remembered as having come in vain has the same name now that he is here.
+            let waiting = self.take_waiting(|known| same_watcher(known, &record));
+            record.id = waiting.map_or(WatchId(0), |known| known.id);
+        }
+        if record.id == WatchId(0) {
+            record.id = WatchId(fx.next_number());
+        }
+        let id = record.id;
+        let reads = self.may_record(fx, &record, Right::Read);
         let fresh = Watching {
-            sees,
-            reads: self.may_record(fx, &record, Right::Read),
-            shown: self.view_for(sees, &record.watcher, now),
-            belief: Belief::Sure,
-            record,
+            sees: admitted.sees,
+            reads,
+            shown: self.view_for(admitted.sees, &record.watcher, now),
+            ..Watching::new(record, Happening::Subscribe, now)
         };
-        let view = fresh.shown.clone();
-        let at = match known {
-            Some(at) => {
-                self.watches[at] = fresh;
-                at
-            }
-            None => {
-                self.watches.push(fresh);
-                self.watches.len() - 1
-            }
+        let view = match watch.topic {
+            Topic::Presence => fresh.shown.clone(),
+            Topic::Watchers | Topic::Calls => View::offline(now),
         };
-        if lease.is_zero() {
-            // A fetch: told once, and that it is over (RFC 6665 4.4.3).
-            let watch = self.watches.remove(at);
-            if known.is_some() {
-                fx.store(Write::DeleteWatch(self.person(), id));
-            }
-            if notify {
-                let over = Change::Ended(Ended::Expired, watch.shown);
-                self.send(fx, &watch.record, over);
-            }
+        if fetch {
+            self.fetched(fx, fresh);
         } else {
-            self.granted(fx, at, notify);
+            self.roll.changed |= watch.topic == Topic::Presence;
+            self.watches.push(fresh);
+            self.granted(fx, self.watches.len() - 1, watch.notify);
         }
         Ok(Reply::Watching {
             watch: Some(id),
@@ -132,14 +162,55 @@ impl User {
         })
     }
 
+    /// A fetch: told once, and that it is over (RFC 6665 4.4.3). Who may not see yet is remembered.
+    fn fetched(&mut self, fx: &mut Fx<'_, '_>, watch: Watching) {
+        if watch.record.notify {
+            let last = self.last(fx.now(), &watch, Ended::Expired);
+            self.send(fx, &watch.record, last);
+        }
+        if watch.record.state == WatchState::Pending {
+            self.keep_waiting(fx, watch.record);
+        }
+    }
+
+    /// Watches that somebody has now.
+    fn standing_watches(&self) -> usize {
+        let all = self.watches.iter();
+        all.filter(|w| w.record.state != WatchState::Waiting)
+            .count()
+    }
+
     /// A watch has a new lease: stored, armed, and told what is so if that is wanted.
     fn granted(&mut self, fx: &mut Fx<'_, '_>, at: usize, notify: bool) {
-        let watch = &self.watches[at];
+        let watch = &mut self.watches[at];
         fx.store(Write::PutWatch(watch.record.clone()));
+        let due = watch.due(fx.rules());
         if notify {
-            self.send(fx, &watch.record, Change::Presence(watch.shown.clone()));
+            watch.owed = false;
+            let watch = &self.watches[at];
+            let present = self.present(fx.now(), watch);
+            self.send(fx, &watch.record, present);
         }
-        self.arm(watch.record.expires);
+        self.acquaint_watcher(fx, &self.watches[at].record);
+        self.arm(due);
+    }
+
+    /// What is so, for that watcher.
+    pub(super) fn present(&self, now: Time, watch: &Watching) -> Change {
+        match watch.record.topic {
+            Topic::Presence => presence_of(watch),
+            Topic::Watchers => Change::Watchers(self.watcher_report(now)),
+            Topic::Calls if watch.sees => Change::Calls(self.all_calls()),
+            Topic::Calls => Change::Calls(Arc::new([])),
+        }
+    }
+
+    /// The last that a watcher is told.
+    fn last(&self, now: Time, watch: &Watching, why: Ended) -> Change {
+        match watch.record.topic {
+            Topic::Presence => Change::Ended(why, watch.shown.clone()),
+            Topic::Watchers | Topic::Calls => Change::Last(why, Box::new(self.present(now, watch))),
+        }
     }
 
     /// Executes [`Command::RenewWatch`].
@@ -211,11 +282,11 @@ impl User {
 
     /// Executes [`Command::Look`].
     pub(super) fn look(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
-        let sees = self.may_see(fx, caller)?;
+        let admitted = self.admit_watcher(fx.rules(), caller, Topic::Presence)?;
         Ok(Reply::Watching {
             watch: None,
             lease: Duration::ZERO,
-            view: self.view_for(sees, &caller.address, fx.now()),
+            view: self.view_for(admitted.sees, &caller.address, fx.now()),
         })
     }
 
@@ -273,25 +344,9 @@ impl User {
         }
     }
 
-    /// Whether a caller may see presence. A personal block is told nobody: it reads as "sees
-    /// nobody there". What policy withholds is refused openly (`decisions.md` 16).
-    fn may_see(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<bool, Error> {
-        match self.verdict(fx.rules(), caller, Right::Presence) {
-            Verdict::Granted => Ok(true),
-            Verdict::Blocked if !self.is_node() => Ok(false),
-            Verdict::Blocked | Verdict::Withheld => Err(Error::Denied("presence")),
-        }
-    }
-
     /// Whether a stored watcher has a right now.
     pub(super) fn may_record(&self, fx: &Fx<'_, '_>, record: &WatchRecord, right: Right) -> bool {
-        let caller = Caller {
-            address: record.watcher.clone(),
-            person: record.watcher_person,
-            scheme: record.scheme,
-            route: crate::core::command::Route::Point(record.stack),
-        };
-        self.verdict(fx.rules(), &caller, right) == Verdict::Granted
+        self.verdict(fx.rules(), &watcher_of(record), right) == Verdict::Granted
     }
 
     /// What somebody is shown who starts looking now.
@@ -304,22 +359,16 @@ impl User {
         }
     }
 
-    /// The access list changed: everybody's rights anew, and who sees something else is told.
-    pub(super) fn reconsider_watches(&mut self, fx: &Fx<'_, '_>) {
-        let mut watches = std::mem::take(&mut self.watches);
-        for watch in &mut watches {
-            watch.sees = self.may_record(fx, &watch.record, Right::Presence);
-            watch.reads = self.may_record(fx, &watch.record, Right::Read);
-        }
-        self.watches = watches;
-        self.stale = true;
-        self.untold = true;
-    }
-
     /// Brings the fold up to date and tells watchers: a first change at once, its followers
     /// merged, the echo of the other half of a pair only if it still makes a difference
     /// (`decisions.md` 13).
     pub(super) fn settle(&mut self, fx: &mut Fx<'_, '_>) {
+        self.settle_presence(fx);
+        self.tell_calls(fx);
+        self.tell_roll(fx);
+    }
+
+    fn settle_presence(&mut self, fx: &mut Fx<'_, '_>) {
         if !self.stale {
             return;
         }
@@ -368,25 +417,29 @@ impl User {
         let mut watches = std::mem::take(&mut self.watches);
         let mut told = false;
         for watch in &mut watches {
+            if watch.record.topic != Topic::Presence || watch.record.state == WatchState::Waiting {
+                continue;
+            }
             let view = self.shown_to.get(&watch.record.watcher).unwrap_or(&fold);
             let there = watch.sees && view.state != State::Offline;
             let unchanged = if there {
-                same(&watch.shown, view)
+                same_to(watch.record.stack, &watch.shown, view)
             } else {
                 watch.shown.state == State::Offline
             };
-            if unchanged && watch.belief != Belief::Doubtful {
+            let due = std::mem::take(&mut watch.owed) || watch.belief == Belief::Doubtful;
+            if unchanged && !due {
                 continue;
             }
             if watch.belief == Belief::Doubtful {
                 watch.belief = Belief::Sure;
             }
-            watch.shown = if there {
-                view.clone()
-            } else {
-                View::offline(now)
-            };
-            self.send(fx, &watch.record, Change::Presence(watch.shown.clone()));
+            if there {
+                watch.shown = view.clone();
+            } else if watch.shown.state != State::Offline {
+                watch.shown = View::offline(now);
+            }
+            self.send(fx, &watch.record, presence_of(watch));
             told = true;
         }
         self.watches = watches;
@@ -404,7 +457,8 @@ impl User {
         if changes.is_empty() {
             return;
         }
-        for watch in self.watches.iter().filter(|watch| watch.reads) {
+        let reads = |watch: &&Watching| watch.reads && watch.record.topic == Topic::Presence;
+        for watch in self.watches.iter().filter(reads) {
             self.send(fx, &watch.record, Change::Properties(changes.to_vec()));
         }
     }
@@ -448,26 +502,52 @@ impl User {
     /// Removes a watch; with a reason, the watcher is told.
     pub(super) fn end_watch(&mut self, fx: &mut Fx<'_, '_>, at: usize, told: Option<Ended>) {
         let watch = self.watches.remove(at);
-        fx.store(Write::DeleteWatch(self.person(), watch.record.id));
-        if let Some(reason) = told {
-            self.send(fx, &watch.record, Change::Ended(reason, watch.shown));
-        }
+        self.ended(fx, watch, told);
     }
 
+    /// What the end of a watch brings about. One about which the owner is being asked leaves a
+    /// trace, so that he learns of it.
+    fn ended(&mut self, fx: &mut Fx<'_, '_>, watch: Watching, told: Option<Ended>) {
+        if let Some(reason) = told {
+            let last = self.last(fx.now(), &watch, reason);
+            self.send(fx, &watch.record, last);
+        }
+        let asked = watch.record.state == WatchState::Pending;
+        if asked && !matches!(told, Some(Ended::GaveUp | Ended::Replaced)) {
+            return self.keep_waiting(fx, watch.record);
+        }
+        fx.store(Write::DeleteWatch(self.person(), watch.record.id));
+        self.strike(&watch.record, told.map_or(Happening::Timeout, Into::into));
+    }
+
+    /// Ends watches whose time is over, in one pass: a thousand of one person may end at once.
     pub(super) fn expire_watches(&mut self, fx: &mut Fx<'_, '_>) {
-        let now = fx.now();
-        let mut at = 0;
-        while let Some(watch) = self.watches.get(at) {
-            if now < watch.record.expires {
-                at += 1;
+        let (now, rules) = (fx.now(), fx.rules());
+        if self.watches.iter().all(|watch| now < watch.due(rules)) {
+            return;
+        }
+        let all = std::mem::take(&mut self.watches);
+        let (over, left): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|watch| now >= watch.due(rules));
+        self.watches = left;
+        for watch in over {
+            let record = &watch.record;
+            if record.state == WatchState::Waiting {
+                fx.store(Write::DeleteWatch(self.person(), record.id));
+                self.strike(record, Happening::GiveUp);
                 continue;
             }
             fx.log(Notice::WatchEnded(
                 self.person(),
-                watch.record.id,
+                record.id,
                 Why::LeaseEnded,
             ));
-            self.end_watch(fx, at, Some(Ended::Expired));
+            let why = if now < record.expires {
+                Ended::GaveUp
+            } else {
+                Ended::Expired
+            };
+            self.ended(fx, watch, Some(why));
         }
     }
 
@@ -475,6 +555,8 @@ impl User {
         let info = |watch: &Watching| WatchInfo {
             id: watch.record.id,
             watcher: watch.record.watcher.clone(),
+            topic: watch.record.topic,
+            state: watch.record.state,
             stack: watch.record.stack,
             expires: watch.record.expires,
             handle: watch.record.handle.clone(),
@@ -488,5 +570,23 @@ fn is_watcher(record: &WatchRecord, caller: &Caller) -> bool {
     match (record.watcher_person, caller.person) {
         (Some(one), Some(other)) => one == other,
         _ => record.watcher == caller.address,
+    }
+}
+
+/// Whether both watch, or watched, the same of the same person under whatever address.
+pub(super) fn same_watcher(a: &WatchRecord, b: &WatchRecord) -> bool {
+    let same = match (a.watcher_person, b.watcher_person) {
+        (Some(one), Some(other)) => one == other,
+        _ => a.watcher == b.watcher,
+    };
+    same && a.stack == b.stack && a.topic == b.topic
+}
+
+/// The presence a watcher is shown.
+fn presence_of(watch: &Watching) -> Change {
+    if watch.record.state == WatchState::Pending && watch.record.notify {
+        Change::Pending(watch.shown.clone())
+    } else {
+        Change::Presence(watch.shown.clone())
     }
 }

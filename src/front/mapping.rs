@@ -24,6 +24,10 @@ pub struct Row {
     pub rpid_user_input: String,
     /// Text for clients that read a bare activity inside the tuple's status; empty = none.
     pub pidf_legacy: String,
+    /// XPIDF status, `open` or `closed`.
+    pub xpidf_status: String,
+    /// XPIDF msnsubstatus.
+    pub xpidf_substatus: String,
 }
 
 impl Row {

@@ -1,5 +1,6 @@
 //! Why sign-ins fail. One text per true cause: the old client shows the same one for all.
 
+use super::kerberos::NoTicket;
 use crate::core::address::Address;
 use auth::{digest, ntlm};
 
@@ -22,8 +23,25 @@ pub enum Cause {
     #[error("malformed {0} token")]
     Token(&'static str),
     /// The client's list has no mechanism we speak.
-    #[error("Negotiate without NTLM (the client offers Kerberos or others only)")]
+    #[error(
+        "Negotiate without a mechanism spoken here (NTLM; Kerberos needs [auth] kerberos_keytab)"
+    )]
     Mechanism,
+    /// A ticket that does not hold.
+    #[error("Kerberos: {0}")]
+    Ticket(NoTicket),
+    /// A ticket for somebody else's service.
+    #[error("Kerberos: the ticket is for {0}, which is none of [auth] kerberos_services")]
+    Service(String),
+    /// A realm whose people are nobody's here.
+    #[error("Kerberos: realm {0} is not in [auth] kerberos_realms")]
+    Realm(String),
+    /// A host, a service, an administrator's instance.
+    #[error("Kerberos: principal {0} is no person")]
+    Principal(String),
+    /// The time of a connection's ticket is over.
+    #[error("the Kerberos ticket of this connection has expired")]
+    Ended,
     /// The code over the list of mechanisms is missing or wrong: somebody shortened the list.
     #[error("Negotiate: integrity code of the mechanism list is missing or wrong")]
     ListIntegrity,
@@ -71,13 +89,20 @@ impl Cause {
         *self == Self::Digest(digest::Cause::Suspended)
     }
 
-    /// Whether asking the client again can't change the answer.
-    pub(super) fn is_final(&self) -> bool {
+    /// Whether it is our side that can't answer.
+    pub fn is_unavailable(&self) -> bool {
         matches!(
             self,
-            Self::Digest(digest::Cause::Malformed(_) | digest::Cause::Suspended)
-                | Self::Unavailable(_)
-                | Self::Randomness
+            Self::Unavailable(_) | Self::Randomness | Self::Ticket(NoTicket::Unavailable(_))
         )
+    }
+
+    /// Whether asking the client again can't change the answer.
+    pub(super) fn is_final(&self) -> bool {
+        let digest = matches!(
+            self,
+            Self::Digest(digest::Cause::Malformed(_) | digest::Cause::Suspended)
+        );
+        digest || self.is_unavailable()
     }
 }

@@ -1,7 +1,11 @@
-//! What one connection has proved: NTLM authenticates connections, not requests (MS-NTHT 1.3).
+//! What one connection has proved: NTLM and Negotiate authenticate connections, not requests
+//! (MS-NTHT 1.3).
 
+use super::kerberos::Codes;
 use crate::config;
+use crate::core::access::Scheme;
 use crate::core::port::Account;
+use crate::core::time::Time;
 use auth::ntlm::Exchange;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +20,17 @@ pub(super) enum State {
     /// A first message was answered.
     Asked(Asked),
     /// Authenticated.
-    Known(Arc<Account>),
+    Known(Known),
+}
+
+/// Whose a connection is.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) account: Arc<Account>,
+    /// How that was proved.
+    pub(super) scheme: Scheme,
+    /// When the proof ends; a ticket's does.
+    pub(super) until: Option<Time>,
 }
 
 /// An exchange under way.
@@ -26,12 +40,24 @@ pub(super) struct Asked {
     pub(super) scheme: config::Scheme,
     /// How tokens are wrapped.
     pub(super) wrap: Wrap,
-    /// The challenge that was sent; `None` = Negotiate has agreed on NTLM and waits for its first
-    /// message.
-    pub(super) exchange: Option<Exchange>,
+    /// What is awaited.
+    pub(super) step: Step,
 }
 
-/// How NTLM messages are wrapped.
+/// How far an exchange is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Agreed on NTLM, whose first message is awaited.
+    Agreed,
+    /// NTLM's challenge was sent.
+    Challenged(Exchange),
+    /// Agreed on Kerberos, whose token is awaited.
+    Ticket,
+    /// The ticket holds; the client's code over its list is awaited.
+    Sealed(Known, Box<dyn Codes>),
+}
+
+/// How a mechanism's messages are wrapped.
 #[derive(Clone, Debug)]
 pub(super) enum Wrap {
     /// Not at all.
@@ -40,8 +66,8 @@ pub(super) enum Wrap {
     Spnego {
         /// The client's list as encoded.
         list: Vec<u8>,
-        /// Whether NTLM was its first choice; if not, the list needs an integrity code (RFC 4178
-        /// 5).
+        /// Whether the mechanism was its first choice; if not, the list needs an integrity code
+        /// (RFC 4178 5).
         first: bool,
     },
 }

@@ -7,8 +7,11 @@
 
 mod cause;
 mod judge;
+mod kerberos;
 mod link;
+mod modern;
 mod names;
+mod negotiate;
 mod ntlm;
 mod refusals;
 mod shared;
@@ -17,6 +20,7 @@ mod tests;
 
 pub use cause::Cause;
 pub use judge::{Judge, NoVerdict, Question, Verdicts};
+pub use kerberos::{Acceptance, Accepted, Codes, Kerberos, NoTicket, Tickets};
 pub use link::{Link, On};
 pub use refusals::Refusal;
 pub use shared::Shared;
@@ -36,7 +40,7 @@ use auth::digest::{
     uri_agrees,
 };
 use refusals::Refusals;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,6 +87,10 @@ pub enum Offer {
     Md5,
     /// MD5 first, then SHA-256 (SIP, RFC 8760); the other way round for accounts that used it.
     Both,
+    /// SHA-256 first, then MD5.
+    Sha256First,
+    /// SHA-256 alone.
+    Sha256,
 }
 
 /// One request at the gate.
@@ -162,11 +170,12 @@ pub struct Gate {
     settings: GateSettings,
     nonces: Mutex<Nonces>,
     salt: AtomicU32,
-    /// People whose clients have used SHA-256.
-    modern: Mutex<HashSet<u128>>,
+    /// Whose clients have used SHA-256.
+    modern: modern::Modern,
     refusals: Mutex<Refusals>,
     stats: GateStats,
     judge: Judge,
+    kerberos: Option<Kerberos>,
 }
 
 impl Gate {
@@ -183,10 +192,11 @@ impl Gate {
             secrets,
             settings,
             salt: AtomicU32::new(0),
-            modern: Mutex::default(),
+            modern: modern::Modern::default(),
             refusals: Mutex::default(),
             stats: GateStats::default(),
             judge: Judge::Local,
+            kerberos: None,
         }
     }
 
@@ -344,7 +354,7 @@ impl Gate {
         match recorded {
             Ok(()) => {
                 if credentials.algorithm.base() == Algorithm::Sha256 {
-                    self.remember_modern(account.person.0);
+                    self.modern.remember(account.person.0);
                 }
                 (Verdict::Valid, Some(account))
             }
@@ -403,12 +413,15 @@ impl Gate {
         if !uri_agrees(&credentials.uri, attempt.uri) {
             return Some(Fault::Uri);
         }
+        let weak = credentials.algorithm.base() == Algorithm::Md5;
+        if weak && attempt.offer == Offer::Sha256 {
+            return Some(Fault::Algorithm);
+        }
         if self.settings.strict_digest {
             if credentials.qop.is_none() {
                 return Some(Fault::Qop);
             }
-            let weak = credentials.algorithm.base() == Algorithm::Md5;
-            if weak && self.is_modern(account.person.0) {
+            if weak && self.modern.knows(account.person.0) {
                 return Some(Fault::Algorithm);
             }
         }
@@ -480,6 +493,8 @@ impl Gate {
                 }
             }
             Offer::Both => vec![ask(Algorithm::Md5), ask(Algorithm::Sha256)],
+            Offer::Sha256First => vec![ask(Algorithm::Sha256), ask(Algorithm::Md5)],
+            Offer::Sha256 => vec![ask(Algorithm::Sha256)],
         };
         Decision::Challenge {
             values,
@@ -493,23 +508,13 @@ impl Gate {
             return false;
         };
         match self.accounts.directory().resolve(address) {
-            Resolution::Local(account) => self.is_modern(account.person.0),
-            Resolution::UnknownUser | Resolution::Foreign => false,
+            Resolution::Local(account) => self.modern.knows(account.person.0),
+            Resolution::UnknownUser => {
+                let accounts = self.accounts.directory().len();
+                self.modern.pretends(address, accounts)
+            }
+            Resolution::Foreign => false,
         }
-    }
-
-    fn is_modern(&self, person: u128) -> bool {
-        self.modern
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&person)
-    }
-
-    fn remember_modern(&self, person: u128) {
-        self.modern
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(person);
     }
 
     fn account(&self, user: &str, domain: &str) -> Option<Arc<Account>> {

@@ -1,10 +1,10 @@
-//! NTLM and Negotiate over HTTP (MS-NTHT, RFC 4559): three legs on one connection.
+//! Authentication of connections over HTTP (MS-NTHT, RFC 4559), and NTLM's three legs.
 //!
 //! First message -> 401 with the challenge; last message -> verdict. From then on requests of that
 //! connection need no credentials; other credentials on it start afresh.
 
 use super::judge::{Judge, NoVerdict, Question};
-use super::link::{Asked, On, State, Wrap};
+use super::link::{Asked, Known, On, State, Step, Wrap};
 use super::{Attempt, Cause, Decision, Fault, Gate, Granted, names};
 use crate::config::Scheme as Offered;
 use crate::core::access::Scheme;
@@ -13,7 +13,7 @@ use crate::core::command::{Caller, Route};
 use crate::core::port::Account;
 use crate::core::time::Time;
 use crate::hub::Resolution;
-use auth::ntlm::{Acceptor, Exchange, Identity, Policy, Proof, Refusal, Session, Side, Strength};
+use auth::ntlm::{Acceptor, Exchange, Identity, Policy, Proof, Refusal, Strength};
 use auth::spnego::{self, Mechanism, Token};
 use auth::{digest, ntlm};
 use base64::Engine as _;
@@ -33,9 +33,9 @@ enum Carried<'a> {
 }
 
 /// A leg that failed, and whose it was if that is known.
-struct Failed {
-    user: Identity,
-    cause: Cause,
+pub(super) struct Failed {
+    pub(super) user: Identity,
+    pub(super) cause: Cause,
 }
 
 impl<C: Into<Cause>> From<C> for Failed {
@@ -48,11 +48,11 @@ impl<C: Into<Cause>> From<C> for Failed {
 }
 
 /// What a leg leads to.
-enum Leg {
+pub(super) enum Leg {
     /// 401 with this token.
     Ask(Vec<u8>),
     /// Authenticated, with this last token.
-    Done(Arc<Account>, Option<Vec<u8>>),
+    Done(Known, Option<Vec<u8>>),
 }
 
 impl Gate {
@@ -79,11 +79,11 @@ impl Gate {
                             cause: None,
                         }
                     }
-                    Ok(Leg::Done(account, token)) => {
+                    Ok(Leg::Done(known, token)) => {
                         self.stats.granted.add(1);
-                        on.link.put(State::Known(Arc::clone(&account)));
+                        on.link.put(State::Known(known.clone()));
                         let token = token.map(|token| value(scheme, &token));
-                        granted(attempt, account, token)
+                        granted(attempt, known, token)
                     }
                     Err(failed) => self.refused(attempt, on, &failed.user, failed.cause),
                 }
@@ -98,7 +98,7 @@ impl Gate {
     /// A request without credentials: whose the connection is, or a challenge.
     fn known(&self, attempt: &Attempt<'_>, on: &On<'_>) -> Decision {
         let nobody = Identity::default();
-        let Some(State::Known(account)) = on.link.take() else {
+        let Some(State::Known(known)) = on.link.take() else {
             let challenge = self.challenge(attempt, false, None);
             self.stats.asked.add(1);
             return Self::offer(challenge, on);
@@ -106,6 +106,10 @@ impl Gate {
         if on.relayed {
             return self.refused(attempt, on, &nobody, Cause::Relayed);
         }
+        if known.until.is_some_and(|until| attempt.now >= until) {
+            return self.refused(attempt, on, &nobody, Cause::Ended);
+        }
+        let account = &known.account;
         // A removed account, a new password: the connection proved something that is no more.
         let now = match self.accounts.directory().resolve(&account.address) {
             Resolution::Local(now) => Some(now),
@@ -117,9 +121,13 @@ impl Gate {
         let Some(now) = now.filter(same) else {
             return self.refused(attempt, on, &nobody, Cause::Changed);
         };
-        on.link.put(State::Known(Arc::clone(&now)));
+        let known = Known {
+            account: now,
+            ..known
+        };
+        on.link.put(State::Known(known.clone()));
         self.stats.granted.add(1);
-        granted(attempt, now, None)
+        granted(attempt, known, None)
     }
 
     async fn leg(
@@ -144,8 +152,12 @@ impl Gate {
             Token::Bare(Mechanism::Ntlm, octets) => {
                 self.bare(attempt, on, scheme, &octets, asked).await
             }
-            Token::Bare(Mechanism::Kerberos, _) => Err(Cause::Mechanism.into()),
-            Token::Init(init) => self.first(attempt, on, init),
+            // COMPAT(old Mozilla): a ticket without SPNEGO round it.
+            Token::Bare(Mechanism::Kerberos | Mechanism::WindowsKerberos, octets) => {
+                let shown = self.ticket(attempt, on, octets).await?;
+                Ok(Leg::Done(shown.known, shown.answer))
+            }
+            Token::Init(init) => self.first(attempt, on, init).await,
             Token::Continue(further) => {
                 let asked = asked.ok_or(Cause::NotChallenged)?;
                 self.further(attempt, on, further, asked).await
@@ -168,101 +180,27 @@ impl Gate {
             on.link.put(State::Asked(Asked {
                 scheme,
                 wrap: Wrap::Bare,
-                exchange: Some(exchange),
+                step: Step::Challenged(exchange),
             }));
             return Ok(Leg::Ask(token));
         }
         let Some(Asked {
             wrap: Wrap::Bare,
-            exchange: Some(exchange),
+            step: Step::Challenged(exchange),
             ..
         }) = asked
         else {
             return Err(not_challenged(octets));
         };
-        let (account, _) = self.prove(attempt, on, exchange, octets).await?;
-        Ok(Leg::Done(account, None))
+        let (known, _) = self.prove(attempt, on, exchange, octets).await?;
+        Ok(Leg::Done(known, None))
     }
 
-    /// The first SPNEGO token.
-    fn first(&self, attempt: &Attempt<'_>, on: &On<'_>, init: spnego::Init) -> Result<Leg, Failed> {
-        let found = init.offered.iter();
-        let place = found
-            .filter(|(_, mechanism)| *mechanism == Mechanism::Ntlm)
-            .map(|(place, _)| *place)
-            .next()
-            .ok_or(Cause::Mechanism)?;
-        let first = place == 0;
-        // The token, if there is one, is of the client's first choice.
-        let token = init.token.filter(|_| first);
-        let exchange = match &token {
-            Some(token) => Some(self.exchange(attempt, token)?),
-            None => None,
-        };
-        let state = if first {
-            spnego::State::Incomplete
-        } else {
-            spnego::State::RequestIntegrity
-        };
-        let challenge = exchange.as_ref().map(Exchange::message);
-        let answer = spnego::answer(state, Some(Mechanism::Ntlm), challenge, None);
-        on.link.put(State::Asked(Asked {
-            scheme: Offered::Negotiate,
-            wrap: Wrap::Spnego {
-                list: init.list,
-                first,
-            },
-            exchange,
-        }));
-        Ok(Leg::Ask(answer))
-    }
-
-    /// A further SPNEGO token.
-    async fn further(
+    pub(super) fn exchange(
         &self,
         attempt: &Attempt<'_>,
-        on: &On<'_>,
-        further: spnego::Continue,
-        asked: Asked,
-    ) -> Result<Leg, Failed> {
-        let token = further.token.ok_or(Cause::Token("Negotiate"))?;
-        let Wrap::Spnego { list, first } = asked.wrap else {
-            return Err(Cause::NotChallenged.into());
-        };
-        let Some(exchange) = asked.exchange else {
-            let exchange = self.exchange(attempt, &token)?;
-            let challenge = Some(exchange.message());
-            let answer = spnego::answer(spnego::State::Incomplete, None, challenge, None);
-            on.link.put(State::Asked(Asked {
-                scheme: asked.scheme,
-                wrap: Wrap::Spnego { list, first },
-                exchange: Some(exchange),
-            }));
-            return Ok(Leg::Ask(answer));
-        };
-        let (account, verdict) = self.prove(attempt, on, exchange, &token).await?;
-        let failed = |cause: Cause| Failed {
-            user: verdict.identity.clone(),
-            cause,
-        };
-        let session = |side| Session::new(side, &verdict.session_key, verdict.flags);
-        let ours = match (further.integrity, session(Side::Client)) {
-            (Some(code), Some(mut client)) => {
-                if !client.verify(&list, &code) {
-                    return Err(failed(Cause::ListIntegrity));
-                }
-                session(Side::Server).map(|mut server| server.sign(&list))
-            }
-            // Without it anybody on the way could have taken a better mechanism off the list.
-            _ if !first => return Err(failed(Cause::ListIntegrity)),
-            _ => None,
-        };
-        let ours = ours.as_ref().map(<[u8; 16]>::as_slice);
-        let answer = spnego::answer(spnego::State::Completed, None, None, ours);
-        Ok(Leg::Done(account, Some(answer)))
-    }
-
-    fn exchange(&self, attempt: &Attempt<'_>, negotiate: &[u8]) -> Result<Exchange, Cause> {
+        negotiate: &[u8],
+    ) -> Result<Exchange, Cause> {
         if ntlm::message_type(negotiate) == Some(3) {
             return Err(Cause::NotChallenged);
         }
@@ -281,13 +219,13 @@ impl Gate {
     }
 
     /// The last leg: whose proof it is and whether it holds.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         attempt: &Attempt<'_>,
         on: &On<'_>,
         exchange: Exchange,
         octets: &[u8],
-    ) -> Result<(Arc<Account>, ntlm::Verdict), Failed> {
+    ) -> Result<(Known, ntlm::Verdict), Failed> {
         let binding = on.certificate.map(ntlm::end_point_binding);
         let proof = exchange.authenticate(octets, binding)?;
         let user = proof.identity().clone();
@@ -310,7 +248,12 @@ impl Gate {
         if account.suspended {
             return Err(failed(Fault::Suspended.into()));
         }
-        Ok((account, verdict))
+        let known = Known {
+            account,
+            scheme: Scheme::Ntlm,
+            until: None,
+        };
+        Ok((known, verdict))
     }
 
     fn prove_here(&self, proof: Proof, account: Option<&Account>) -> Result<ntlm::Verdict, Cause> {
@@ -442,12 +385,13 @@ fn value(scheme: Offered, token: &[u8]) -> String {
     format!("{} {}", name(scheme), STANDARD.encode(token))
 }
 
-fn granted(attempt: &Attempt<'_>, account: Arc<Account>, answer: Option<String>) -> Decision {
+fn granted(attempt: &Attempt<'_>, known: Known, answer: Option<String>) -> Decision {
+    let account = known.account;
     Decision::Granted(Granted {
         caller: Caller {
             address: account.address.clone(),
             person: Some(account.person),
-            scheme: Scheme::Ntlm,
+            scheme: known.scheme,
             route: Route::Point(attempt.stack),
         },
         account,
@@ -502,4 +446,4 @@ fn file_time(now: Time) -> u64 {
 
 #[cfg(test)]
 #[path = "ntlm_tests.rs"]
-mod tests;
+pub(super) mod tests;

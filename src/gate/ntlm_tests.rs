@@ -4,7 +4,7 @@ use super::super::tests::{Bench, address};
 use super::super::{GateSettings, Link, Verdicts};
 use super::*;
 use crate::config::Value as _;
-use auth::ntlm::{Answer, Client, Ingredients};
+use auth::ntlm::{Answer, Client, Ingredients, Session, Side};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -21,17 +21,17 @@ fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-struct Connection<'b> {
+pub(in crate::gate) struct Connection<'b> {
     bench: &'b Bench,
-    link: Link,
+    pub(in crate::gate) link: Link,
     schemes: Vec<Offered>,
-    certificate: Option<Vec<u8>>,
+    pub(in crate::gate) certificate: Option<Vec<u8>>,
     relayed: bool,
     peer: IpAddr,
 }
 
 impl<'b> Connection<'b> {
-    fn new(bench: &'b Bench) -> Self {
+    pub(in crate::gate) fn new(bench: &'b Bench) -> Self {
         Self {
             bench,
             link: Link::default(),
@@ -42,7 +42,7 @@ impl<'b> Connection<'b> {
         }
     }
 
-    fn send(&self, values: &[&str]) -> Decision {
+    pub(in crate::gate) fn send(&self, values: &[&str]) -> Decision {
         let on = On {
             link: &self.link,
             schemes: &self.schemes,
@@ -78,7 +78,7 @@ impl<'b> Connection<'b> {
 }
 
 /// The token of a challenge that has but one value.
-fn token_of(decision: &Decision) -> Option<Vec<u8>> {
+pub(in crate::gate) fn token_of(decision: &Decision) -> Option<Vec<u8>> {
     let Decision::Challenge { values, .. } = decision else {
         return None;
     };
@@ -113,7 +113,7 @@ fn who(decision: &Decision) -> Option<String> {
     }
 }
 
-fn cause(decision: &Decision) -> Cause {
+pub(in crate::gate) fn cause(decision: &Decision) -> Cause {
     match decision {
         Decision::Challenge {
             cause: Some(cause),
@@ -133,7 +133,7 @@ fn cause(decision: &Decision) -> Cause {
     }
 }
 
-fn bench() -> Bench {
+pub(in crate::gate) fn bench() -> Bench {
     Bench::new(GateSettings {
         netbios: [("OTHER".to_owned(), "other.example".to_owned())].into(),
         host: "im.example.com".into(),
@@ -366,7 +366,7 @@ fn true_causes_are_kept_for_explain() {
 }
 
 /// DER: tag, length, contents.
-fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
+pub(in crate::gate) fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
     let length = u16::try_from(contents.len()).unwrap().to_be_bytes();
     [&[tag, 0x82], length.as_slice(), contents].concat()
 }
@@ -375,7 +375,7 @@ const NTLMSSP: [u8; 12] = [6, 10, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 10];
 const KERBEROS: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
 
 /// The first token, with the list as the integrity code covers it.
-fn init(mechanisms: &[&[u8]], token: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
+pub(in crate::gate) fn init(mechanisms: &[&[u8]], token: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
     let list = der(0x30, &mechanisms.concat());
     let mut fields = der(0xa0, &list);
     if let Some(token) = token {
@@ -386,7 +386,7 @@ fn init(mechanisms: &[&[u8]], token: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
     (der(0x60, &body), list)
 }
 
-fn response(token: &[u8], integrity: Option<&[u8]>) -> Vec<u8> {
+pub(in crate::gate) fn response(token: &[u8], integrity: Option<&[u8]>) -> Vec<u8> {
     let mut fields = der(0xa2, &der(4, token));
     if let Some(integrity) = integrity {
         fields.extend(der(0xa3, &der(4, integrity)));
@@ -394,7 +394,7 @@ fn response(token: &[u8], integrity: Option<&[u8]>) -> Vec<u8> {
     der(0xa1, &der(0x30, &fields))
 }
 
-fn further(octets: &[u8]) -> spnego::Continue {
+pub(in crate::gate) fn further(octets: &[u8]) -> spnego::Continue {
     match spnego::parse(octets) {
         Ok(Token::Continue(further)) => further,
         other => panic!("{other:?}"),

@@ -206,6 +206,17 @@ impl Directory {
         all
     }
 
+    /// How many accounts there are, stand-ins not counted.
+    pub fn len(&self) -> usize {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.by_person.len().saturating_sub(tables.guests.len())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many nodes that person owns.
     pub fn owned_by(&self, person: PersonId) -> usize {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);

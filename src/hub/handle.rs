@@ -262,6 +262,11 @@ impl Hub {
         &self.0.shared.trace
     }
 
+    /// Limits, spans and policies of the core.
+    pub fn rules(&self) -> &crate::core::effect::Rules {
+        &self.0.shared.settings.rules
+    }
+
     /// Counters.
     pub fn stats(&self) -> &Stats {
         &self.0.shared.stats

@@ -216,8 +216,8 @@ fn spill(
 ) {
     let kind = match &relay.change {
         Change::Properties(_) => 0,
-        Change::Presence(_) => 1,
-        Change::Ended(..) => 2,
+        Change::Presence(_) | Change::Pending(_) | Change::Watchers(_) | Change::Calls(_) => 1,
+        Change::Ended(..) | Change::Last(..) => 2,
     };
     let key = (to, relay.watch.0, kind);
     let older = spilled.remove(&key);
@@ -295,7 +295,7 @@ mod tests {
                     let names: Vec<_> = all.iter().map(|(name, _)| name.local.as_ref()).collect();
                     format!("{} {}", relay.watch.0.0, names.join("+"))
                 }
-                Change::Ended(..) => format!("{} ended", relay.watch.0.0),
+                _ => format!("{} ended", relay.watch.0.0),
             },
             _ => "?".to_owned(),
         };

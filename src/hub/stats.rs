@@ -50,6 +50,8 @@ pub struct Stats {
     pub panics: Counter,
     /// Messages refused by an admission hook.
     pub refused: Counter,
+    /// Requests that proved nothing and got no answer: too many, or any answer would be too large.
+    pub unanswered: Counter,
     /// Attempts repeated after a restart that may be doubles (`decisions.md` 19).
     pub redelivered: Counter,
 }

@@ -91,7 +91,7 @@ impl Shared {
 }
 
 /// What counts as one source: the address itself, its IPv4 form if mapped, its /64 in IPv6.
-fn source_of(peer: IpAddr) -> IpAddr {
+pub fn source_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();
@@ -246,7 +246,9 @@ impl Listener {
                 built = Box::pin(layers.build(conn)) => built,
             };
             match built {
-                Ok(conn) => front(conn).await,
+                // A task of its own, no larger than that of a plain connection: most of them are
+                // idle most of the time.
+                Ok(conn) => drop(inner.spawn(front(conn))),
                 Err(cause) => {
                     tracing::info!(listener = %purpose, peer = %direct_peer, %cause, "connection refused");
                 }

@@ -5,6 +5,7 @@
 //! [`Conn::peer`] (`decisions.md` 29).
 
 mod breaker;
+mod budget;
 mod conn;
 mod der;
 mod dial;
@@ -21,11 +22,12 @@ mod trust;
 mod udp;
 
 pub use breaker::Breaker;
+pub use budget::{Budget, Grant};
 pub use conn::{Conn, Stream, Tls};
 pub use dial::dial;
 pub use identity::Identities;
 pub use layers::Layers;
-pub use listener::{Caps, Listener};
+pub use listener::{Caps, Listener, source_of};
 pub use names::{Found, NameServers, NoAnswer, Pointer, Service};
 pub use tasks::Tasks;
 pub use tls::{CertificateError, Certificates, PemFiles};

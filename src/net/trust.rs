@@ -67,6 +67,24 @@ impl Authorities {
         store.add_parsable_certificates(found.certs);
         Self(Arc::new(store))
     }
+
+    /// Whether they vouch for nobody.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How clients of other protocols than SIP check a server: chain and name as on the web.
+    ///
+    /// # Errors
+    /// The cryptography of this build has no usable TLS version.
+    pub fn client(&self) -> Result<Arc<ClientConfig>, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(Arc::clone(&self.0))
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
 }
 
 fn read(file: &Path, store: &mut RootCertStore) -> Result<(), String> {

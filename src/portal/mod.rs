@@ -1,9 +1,11 @@
 //! `[portal]`: people of sites without local passwords get an app password for Digest and SIP.
 //!
-//! A one-time code (`tristack portal code ADDRESS`) shows a fresh password once; it takes effect
-//! at once. Every refusal is one log line with its cause; the page tells the same text for all.
+//! A one-time code (`tristack portal code ADDRESS`) or a sign-in with the directory's password
+//! shows a fresh password once; it takes effect at once. Every refusal is one log line with its
+//! cause; the page tells the same text for all, after the same time.
 
 mod code;
+mod directory;
 mod page;
 mod serve;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use crate::core::address::Address;
 use crate::core::port::{Account, Secret};
 use crate::hub::{Hub, Resolution};
 use code::Codes;
+use directory::{Directory, NoBind};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,6 +30,9 @@ pub type Seal = Arc<dyn Fn(&Account, &str) -> Result<Secret, String> + Send + Sy
 
 /// Groups of five characters in a password: 4 x 25 bits.
 const PASSWORD_GROUPS: usize = 4;
+/// A sign-in by the directory that fails takes at least this long, whatever the cause: longer than
+/// a directory needs for a person's password than for nobody's.
+const FAILS_AFTER: Duration = Duration::from_millis(500);
 
 /// Why the portal can't do something.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,9 @@ pub enum PortalError {
     /// No account has that address.
     #[error("no such user; `tristack user list` shows who there is")]
     UnknownUser,
+    /// What the sign-in by directory needs can't be read.
+    #[error("{0}")]
+    Directory(String),
 }
 
 /// Why somebody got no password.
@@ -60,6 +69,12 @@ enum Refused {
     Code,
     #[error("suspended")]
     Suspended,
+    #[error(transparent)]
+    Directory(#[from] NoBind),
+    #[error("directory entry {0}: none of its addresses is an account here")]
+    NoAccount(String),
+    #[error("signing in by directory is not configured ([portal] ldap_url)")]
+    NoDirectory,
     #[error("server: {0}")]
     Server(String),
 }
@@ -74,6 +89,7 @@ pub struct Portal {
     /// Binds a form to the cookie it was shown with; made anew at each start.
     form_key: [u8; 32],
     codes: Mutex<Codes>,
+    directory: Option<Directory>,
     throttle: Mutex<Throttle>,
 }
 
@@ -97,12 +113,15 @@ impl Portal {
     /// With the codes kept in the data directory.
     ///
     /// # Errors
-    /// The list of codes can't be read, or there is no randomness.
+    /// The list of codes or a file of the directory can't be read, or there is no randomness.
     pub fn open(config: &Config, hub: Hub, seal: Seal) -> Result<Self, PortalError> {
         let file = config.server.data_dir.join("portal.codes");
         let mut form_key = [0; 32];
         getrandom::fill(&mut form_key).map_err(|_| PortalError::Randomness)?;
+        let ldap = config.portal.ldap.as_ref();
+        let directory = ldap.map(|ldap| Directory::of(ldap, config)).transpose();
         Ok(Self {
+            directory: directory.map_err(PortalError::Directory)?,
             hub,
             seal,
             places: page::Places::of(config),
@@ -153,14 +172,90 @@ impl Portal {
             lock(&self.throttle).failed(&from, now);
         }
         let account = outcome?;
+        self.renew(&account).await
+    }
+
+    /// A new password for who knows that one in the directory: the address and the password.
+    async fn password_by_directory(
+        &self,
+        peer: IpAddr,
+        login: &str,
+        password: &str,
+    ) -> Result<(String, String), Refused> {
+        let started = tokio::time::Instant::now();
+        let (now, from) = (now(), source(peer));
+        let name = format!("login {}", login.trim().to_lowercase());
+        for (key, refused) in [(&from, Refused::Source), (&name, Refused::Address)] {
+            if !lock(&self.throttle).may(key, now) {
+                return Err(refused);
+            }
+        }
+        // Counted before the directory is asked, so that many at once do not get through.
+        let count = |throttle: &mut Throttle| {
+            throttle.failed(&from, now);
+            throttle.failed(&name, now);
+        };
+        count(&mut lock(&self.throttle));
+        let outcome = self.prove(login, password, now).await;
+        if let Ok(_) | Err(Refused::Directory(NoBind::Unavailable(_)) | Refused::NoDirectory) =
+            &outcome
+        {
+            let mut throttle = lock(&self.throttle);
+            throttle.forgive(&from);
+            throttle.forgive(&name);
+        }
+        if outcome.is_err() {
+            tokio::time::sleep_until(started + FAILS_AFTER).await;
+        }
+        let account = outcome?;
+        self.renew(&account).await
+    }
+
+    async fn prove(&self, login: &str, password: &str, now: u64) -> Result<Arc<Account>, Refused> {
+        let directory = self.directory.as_ref().ok_or(Refused::NoDirectory)?;
+        // Before anything is opened: an empty password is nobody's proof.
+        if login.trim().is_empty() || password.is_empty() {
+            return Err(NoBind::Form.into());
+        }
+        let mut session = directory.open().await?;
+        let entry = match session.find(login).await {
+            Ok(entry) => entry,
+            Err(why) => {
+                session.bind_nobody(password).await;
+                session.close().await;
+                return Err(why.into());
+            }
+        };
+        // One entry may have several spellings of its name.
+        let key = format!("entry {}", entry.name.to_lowercase());
+        if !lock(&self.throttle).may(&key, now) {
+            session.close().await;
+            return Err(Refused::Address);
+        }
+        lock(&self.throttle).failed(&key, now);
+        let bound = session.bind(&entry.name, password).await;
+        session.close().await;
+        bound?;
+        lock(&self.throttle).forgive(&key);
+        let account = entry
+            .addresses
+            .iter()
+            .find_map(|text| self.account(&Address::parse(text).ok()?));
+        match account {
+            None => Err(Refused::NoAccount(entry.name)),
+            Some(account) if account.suspended => Err(Refused::Suspended),
+            Some(account) => Ok(account),
+        }
+    }
+
+    /// Makes a password and keeps it.
+    async fn renew(&self, account: &Account) -> Result<(String, String), Refused> {
         let server = |why: &dyn std::fmt::Display| Refused::Server(why.to_string());
         let password = code::readable(PASSWORD_GROUPS).map_err(|e| server(&e))?;
-        let mut changed = Account::clone(&account);
-        changed.secret = (self.seal)(&account, &password).map_err(|e| server(&e))?;
-        self.hub
-            .put_account(changed)
-            .await
-            .map_err(|e| server(&e))?;
+        let mut changed = account.clone();
+        changed.secret = (self.seal)(account, &password).map_err(|e| server(&e))?;
+        let kept = self.hub.put_account(changed).await;
+        kept.map_err(|e| server(&e))?;
         Ok((account.address.to_string(), password))
     }
 

@@ -4,13 +4,12 @@ use crate::config::Config;
 use std::fmt::Write as _;
 
 /// The one stylesheet.
-pub(super) const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0;background:#f3f5f7;color:#1c2733}\
-main{max-width:42rem;margin:3rem auto;padding:2rem;background:#fff;border:1px solid #d5dce3;border-radius:8px}\
-h1{font-size:1.5rem;margin-top:0}h2{font-size:1.1rem;margin-top:2rem}\
-label{display:block;margin:1rem 0 .25rem}input{width:100%;box-sizing:border-box;padding:.6rem;font:inherit;border:1px solid #8595a5;border-radius:4px}\
-button{margin-top:1.5rem;padding:.6rem 1.4rem;font:inherit;color:#fff;background:#14589c;border:0;border-radius:4px}\
-pre,.secret{font-family:ui-monospace,monospace;background:#f3f5f7;padding:.8rem;overflow-x:auto;border-radius:4px}\
-.secret{font-size:1.4rem;letter-spacing:.05em}.wrong{background:#fdecea;padding:.8rem;border-left:4px solid #b3261e}\n";
+pub(super) const STYLE: &str = include_str!("style.css");
+
+const MARK: &str = "<div class=\"mark\"><svg viewBox=\"0 0 32 32\" fill=\"none\" \
+    stroke=\"currentColor\" stroke-width=\"2.4\" stroke-linejoin=\"round\" aria-hidden=\"true\">\
+    <path d=\"M4 7h15v11h-8l-4 4v-4H4z\"/><path d=\"M23 12h5v11h-3v4l-4-4h-8v-2\"/></svg>\
+    <span>Instant messaging</span></div>";
 
 /// Text as HTML, also inside quoted attributes.
 pub(super) fn escape(text: &str) -> String {
@@ -49,74 +48,197 @@ impl Places {
     }
 }
 
-fn frame(body: &str) -> String {
+/// How somebody proves who he is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A one-time code.
+    Code,
+    /// The directory's password.
+    Directory,
+}
+
+/// What the form looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form<'a> {
+    /// Ties it to its cookie.
+    pub(super) token: &'a str,
+    /// What was typed before.
+    pub(super) name: &'a str,
+    /// Told above it.
+    pub(super) wrong: Option<&'a str>,
+    /// Which one was sent.
+    pub(super) way: Way,
+    /// Whether there is a directory.
+    pub(super) directory: bool,
+}
+
+fn frame(width: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Instant messaging password</title>\
-         <link rel=\"stylesheet\" href=\"/style.css\"></head><body><main>{body}</main></body></html>\n"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">\
+         <title>Instant messaging password</title>\
+         <link rel=\"stylesheet\" href=\"/style.css\"></head>\
+         <body><main class=\"{width}\">{MARK}<div class=\"card\">{body}</div></main></body></html>\n"
     )
 }
 
-/// The form; `wrong` is told above it.
-pub(super) fn form(token: &str, address: &str, wrong: Option<&str>) -> String {
-    let wrong = wrong.map_or_else(String::new, |text| {
+/// The form; with a directory, one-time codes stand behind a fold.
+pub(super) fn form(form: &Form<'_>) -> String {
+    let wrong = form.wrong.map_or_else(String::new, |text| {
         format!("<p class=\"wrong\" role=\"alert\">{}</p>", escape(text))
     });
-    frame(&format!(
-        "<h1>Get a password for instant messaging</h1>{wrong}\
-         <p>Enter your address and the one-time code that your administrator gave you. \
-         You get a new password for your messaging programs; an earlier one stops working.</p>\
-         <form method=\"post\" action=\"/password\" autocomplete=\"off\">\
+    let lead = "<h1>A password for your messenger</h1>\
+        <p class=\"soft\">Messaging programs sign in with a password of their own. You get a new \
+        one here; an earlier one stops working.</p>";
+    let code = code_form(form);
+    if !form.directory {
+        return frame("", &format!("{lead}{wrong}{code}"));
+    }
+    let open = if form.way == Way::Code { " open" } else { "" };
+    let directory = directory_form(form);
+    frame(
+        "",
+        &format!(
+            "{lead}{wrong}{directory}<details{open}><summary>I have a one-time code</summary>\
+             {code}</details>"
+        ),
+    )
+}
+
+fn code_form(form: &Form<'_>) -> String {
+    format!(
+        "<form method=\"post\" action=\"/password\" autocomplete=\"off\">\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\
          <label for=\"address\">Address</label>\
          <input id=\"address\" name=\"address\" placeholder=\"you@example.com\" required value=\"{}\">\
-         <label for=\"code\">One-time code</label><input id=\"code\" name=\"code\" required>\
+         <label for=\"code\">One-time code from your administrator</label>\
+         <input id=\"code\" name=\"code\" spellcheck=\"false\" autocapitalize=\"none\" required>\
          <button>Show my new password</button></form>",
-        escape(token),
-        escape(address)
-    ))
+        escape(form.token),
+        escape(typed(form, Way::Code))
+    )
+}
+
+fn directory_form(form: &Form<'_>) -> String {
+    format!(
+        "<form method=\"post\" action=\"/directory\">\
+         <input type=\"hidden\" name=\"token\" value=\"{}\">\
+         <label for=\"login\">Your name or address at work</label>\
+         <input id=\"login\" name=\"login\" autocomplete=\"username\" spellcheck=\"false\" \
+         autocapitalize=\"none\" required value=\"{}\">\
+         <label for=\"secret\">Your password at work</label>\
+         <input id=\"secret\" name=\"secret\" type=\"password\" autocomplete=\"current-password\" required>\
+         <button>Show my new password</button></form>",
+        escape(form.token),
+        escape(typed(form, Way::Directory))
+    )
+}
+
+fn typed<'a>(form: &Form<'a>, way: Way) -> &'a str {
+    if form.way == way { form.name } else { "" }
 }
 
 /// The password, once, and how to use it.
 pub(super) fn shown(address: &str, password: &str, places: &Places) -> String {
-    let (who, secret) = (escape(address), escape(password));
     let mut body = format!(
-        "<h1>Your new password</h1><p>For <b>{who}</b>. It is shown only now; \
-         programs that still use the former one will be asked for it.</p>\
-         <p class=\"secret\">{secret}</p>"
+        "<h1>Your new password</h1><p class=\"soft\">For <b>{}</b>.</p>\
+         <p class=\"secret\">{}</p>\
+         <p class=\"soft\">Copy it now: it is not shown again. Programs that still use the former \
+         one will ask for this one.</p><div class=\"clients\"><h2>Set up your program</h2>",
+        escape(address),
+        escape(password)
     );
     if let Some(host) = &places.rvp {
-        let _ = write!(
-            body,
-            "<h2>MSN Messenger and Windows Messenger, Exchange service</h2>\
-             <p>Sign-in name <b>{who}</b>, server <b>{}</b>. As a registry file \
-             (MSN Messenger 2 and 3):</p><pre>{}</pre>",
-            escape(host),
-            escape(
-                "REGEDIT4\n\n[HKEY_LOCAL_MACHINE\\Software\\Microsoft\\MessengerService\\Policies]\n\"ExchangeConn\"=dword:00000002\n"
-            )
-        );
+        exchange(&mut body, address, host);
     }
     if let Some(at) = &places.sip {
+        sip(&mut body, address, at);
+    }
+    body.push_str("</div>");
+    frame("wide", &body)
+}
+
+fn program(body: &mut String, name: &str, settings: &[(&str, &str)], registry: Option<&str>) {
+    let _ = write!(body, "<details><summary>{}</summary><dl>", escape(name));
+    for (key, value) in settings {
+        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escape(key), escape(value));
+    }
+    body.push_str("</dl>");
+    if let Some(text) = registry {
         let _ = write!(
             body,
-            "<h2>Windows Messenger, SIP service</h2><pre>{}</pre>\
-             <h2>Pidgin</h2><p>Protocol SIMPLE, user and domain of <b>{who}</b>, \
-             proxy <b>{at}</b>, \u{201c}Use UDP\u{201d} off.</p>\
-             <h2>Softphones</h2><p>SIP address <b>sip:{who}</b>, outbound proxy <b>{at}</b>, \
-             authentication name <b>{who}</b>.</p>",
-            escape(&format!(
-                "REGEDIT4\n\n[HKEY_CURRENT_USER\\Software\\Microsoft\\RTCIMSP]\n\"Configuration Mode\"=dword:00000001\n\"ServerAddress\"=\"{at}\"\n\"Transport\"=dword:00000002\n"
-            )),
-            at = escape(at),
+            "<p class=\"soft\">As a registry file (.reg):</p><pre>{}</pre>",
+            escape(text)
         );
     }
-    frame(&body)
+    body.push_str("</details>");
+}
+
+fn exchange(body: &mut String, address: &str, host: &str) {
+    program(
+        body,
+        "MSN Messenger, Windows Messenger: Exchange service",
+        &[("Sign-in name", address), ("Server", host)],
+        Some(
+            "REGEDIT4\n\n[HKEY_LOCAL_MACHINE\\Software\\Microsoft\\MessengerService\\Policies]\n\"ExchangeConn\"=dword:00000002\n",
+        ),
+    );
+}
+
+fn sip(body: &mut String, address: &str, at: &str) {
+    let registry = format!(
+        "REGEDIT4\n\n[HKEY_CURRENT_USER\\Software\\Microsoft\\RTCIMSP]\n\"Configuration Mode\"=dword:00000001\n\"ServerAddress\"=\"{at}\"\n\"Transport\"=dword:00000002\n"
+    );
+    program(
+        body,
+        "Windows Messenger: SIP service",
+        &[
+            ("Sign-in name", address),
+            ("Server", at),
+            ("Transport", "TCP"),
+        ],
+        Some(&registry),
+    );
+    let (user, domain) = address.split_once('@').unwrap_or((address, ""));
+    program(
+        body,
+        "Pidgin",
+        &[
+            ("Protocol", "SIMPLE"),
+            ("Username", user),
+            ("Server", domain),
+            ("Proxy", at),
+            ("Use UDP", "off"),
+        ],
+        None,
+    );
+    let uri = format!("sip:{address}");
+    program(
+        body,
+        "Softphones",
+        &[
+            ("SIP address", &uri),
+            ("Outbound proxy", at),
+            ("Authentication name", address),
+        ],
+        None,
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn both(text: &str, directory: bool, way: Way) -> String {
+        form(&Form {
+            token: text,
+            name: text,
+            wrong: Some(text),
+            way,
+            directory,
+        })
+    }
 
     #[test]
     fn nothing_foreign_becomes_markup() {
@@ -125,7 +247,12 @@ mod tests {
             rvp: Some(evil.into()),
             sip: Some(evil.into()),
         };
-        for page in [form(evil, evil, Some(evil)), shown(evil, evil, &places)] {
+        for page in [
+            both(evil, false, Way::Code),
+            both(evil, true, Way::Code),
+            both(evil, true, Way::Directory),
+            shown(evil, evil, &places),
+        ] {
             assert!(!page.contains("<script"), "{page}");
             assert!(page.contains("&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)"));
         }
@@ -138,12 +265,26 @@ mod tests {
             sip: Some("im.example.com:5060".into()),
         };
         for page in [
-            form("t", "a@example.com", None),
+            both("t", true, Way::Directory),
             shown("a@example.com", "p", &places),
         ] {
             assert!(
                 !page.contains("<script") && !page.contains("style=") && !page.contains("<style")
             );
         }
+    }
+
+    #[test]
+    fn what_was_typed_stays_where_it_was_typed() {
+        let page = both("alice", true, Way::Directory);
+        let (directory, code) = page.split_once("<details>").expect("folded");
+        assert!(
+            directory.contains("required value=\"alice\""),
+            "{directory}"
+        );
+        assert!(code.contains("required value=\"\""), "{code}");
+        assert!(both("alice", true, Way::Code).contains("<details open>"));
+        let alone = both("alice", false, Way::Code);
+        assert!(!alone.contains("<details") && !alone.contains("/directory"));
     }
 }

@@ -1,10 +1,12 @@
 //! The portal's HTTP: our own accept loop, axum's routes, limits and headers.
 
 use super::code::hex;
-use super::{Portal, Refused, page};
+use super::directory::NoBind;
+use super::page::{self, Form, Way};
+use super::{Portal, Refused};
 use crate::net::{Conn, Listener, Tasks};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +25,8 @@ const WAIT: Duration = Duration::from_secs(10);
 const BODY: usize = 4096;
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// Told for every refusal: which addresses exist is nobody's business.
-const WRONG: &str = "That did not work. Check address and code, or ask for a new code.";
+const WRONG_CODE: &str = "That did not work. Check address and code, or ask for a new code.";
+const WRONG_PASSWORD: &str = "That did not work. Check your name and your password.";
 
 #[derive(Clone, Copy)]
 struct Peer(IpAddr);
@@ -32,8 +35,11 @@ struct Peer(IpAddr);
 pub async fn serve(listener: Listener, tasks: Tasks, portal: Arc<Portal>) {
     let router = Router::new()
         .route("/", get(start))
-        .route("/password", post(password))
+        .route("/password", post(by_code))
+        .route("/directory", post(by_directory))
         .route("/style.css", get(style))
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_allowed)
         .with_state(portal);
     let stop = tasks.clone();
     let front = move |conn: Conn| {
@@ -90,19 +96,45 @@ async fn style() -> Response {
 }
 
 async fn start(State(portal): State<Arc<Portal>>) -> Response {
-    form(&portal, StatusCode::OK, "", None)
+    let way = match portal.directory {
+        Some(_) => Way::Directory,
+        None => Way::Code,
+    };
+    form(&portal, StatusCode::OK, way, "", None)
+}
+
+async fn nothing() -> Response {
+    guarded(StatusCode::NOT_FOUND.into_response())
+}
+
+async fn not_allowed() -> Response {
+    guarded(StatusCode::METHOD_NOT_ALLOWED.into_response())
 }
 
 /// The form with a cookie of its own.
-fn form(portal: &Portal, status: StatusCode, address: &str, wrong: Option<&str>) -> Response {
+fn form(
+    portal: &Portal,
+    status: StatusCode,
+    way: Way,
+    name: &str,
+    wrong: Option<&str>,
+) -> Response {
     let mut octets = [0u8; 16];
     if getrandom::fill(&mut octets).is_err() {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        return guarded(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
     let cookie = hex(&octets);
-    let mut response = html(status, page::form(&portal.token(&cookie), address, wrong));
+    let page = page::form(&Form {
+        token: &portal.token(&cookie),
+        name,
+        wrong,
+        way,
+        directory: portal.directory.is_some(),
+    });
+    let mut response = html(status, page);
     let secure = if portal.tls { "; Secure" } else { "" };
-    let line = format!("form={cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age=3600{secure}");
+    let name = portal.cookie_name();
+    let line = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age=3600{secure}");
     if let Ok(value) = HeaderValue::from_str(&line) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
@@ -117,59 +149,116 @@ impl Portal {
         hash.update(cookie.as_bytes());
         hex(&hash.finalize())
     }
+
+    /// With TLS a name that browsers let nobody else set.
+    fn cookie_name(&self) -> &'static str {
+        if self.tls { "__Host-form" } else { "form" }
+    }
 }
 
-async fn password(
+async fn by_code(
     State(portal): State<Arc<Portal>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request<Body>,
 ) -> Response {
+    let fields = match sent(&portal, peer, request, Way::Code, "address").await {
+        Ok(fields) => fields,
+        Err(response) => return *response,
+    };
+    let (address, code) = (fields.name, field(&fields.body, "code").unwrap_or_default());
+    let outcome = portal.password(peer, &address, &code).await;
+    told(&portal, peer, Way::Code, &address, outcome)
+}
+
+async fn by_directory(
+    State(portal): State<Arc<Portal>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request<Body>,
+) -> Response {
+    let fields = match sent(&portal, peer, request, Way::Directory, "login").await {
+        Ok(fields) => fields,
+        Err(response) => return *response,
+    };
+    let (login, secret) = (
+        fields.name,
+        field(&fields.body, "secret").unwrap_or_default(),
+    );
+    let outcome = portal.password_by_directory(peer, &login, &secret).await;
+    told(&portal, peer, Way::Directory, &login, outcome)
+}
+
+/// A form that came back with its cookie.
+struct Sent {
+    body: Bytes,
+    name: String,
+}
+
+async fn sent(
+    portal: &Portal,
+    peer: IpAddr,
+    request: Request<Body>,
+    way: Way,
+    name: &str,
+) -> Result<Sent, Box<Response>> {
     let (head, body) = request.into_parts();
     let read = tokio::time::timeout(WAIT, axum::body::to_bytes(body, BODY)).await;
     let Ok(Ok(body)) = read else {
         tracing::info!(%peer, cause = "body too large or too slow", "portal: refused");
-        return guarded(StatusCode::PAYLOAD_TOO_LARGE.into_response());
+        let response = guarded(StatusCode::PAYLOAD_TOO_LARGE.into_response());
+        return Err(Box::new(response));
     };
-    let field = |name: &str| field(&body, name).unwrap_or_default();
-    let (address, code) = (field("address"), field("code"));
-    let wanted = cookie(&head.headers).map(|cookie| portal.token(cookie));
-    let same =
-        wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(field("token").as_bytes())));
-    if !same {
-        tracing::info!(%peer, cause = "form without its cookie", "portal: refused");
-        let again = "The form was too old. Please send it again.";
-        return form(&portal, StatusCode::FORBIDDEN, &address, Some(again));
+    let name = field(&body, name).unwrap_or_default();
+    let wanted = cookie(&head.headers, portal.cookie_name()).map(|cookie| portal.token(cookie));
+    let token = field(&body, "token").unwrap_or_default();
+    if wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(token.as_bytes()))) {
+        return Ok(Sent { body, name });
     }
-    match portal.password(peer, &address, &code).await {
-        Ok((address, password)) => {
-            tracing::info!(%peer, %address, "portal: app password set");
-            html(
-                StatusCode::OK,
-                page::shown(&address, &password, &portal.places),
-            )
-        }
-        Err(cause) => {
-            tracing::info!(%peer, address = ?address, %cause, "portal: refused");
-            let (status, text) = match cause {
-                Refused::Source | Refused::Address => (
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "Too many failures. Wait a quarter of an hour.",
-                ),
-                Refused::Server(_) => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The server could not do it. Please ask for a new code.",
-                ),
-                _ => (StatusCode::FORBIDDEN, WRONG),
-            };
-            form(&portal, status, &address, Some(text))
-        }
-    }
+    tracing::info!(%peer, cause = "form without its cookie", "portal: refused");
+    let again = Some("The form was too old. Please send it again.");
+    let response = form(portal, StatusCode::FORBIDDEN, way, &name, again);
+    Err(Box::new(response))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The password, or the form again; the log alone has the cause.
+fn told(
+    portal: &Portal,
+    peer: IpAddr,
+    way: Way,
+    name: &str,
+    outcome: Result<(String, String), Refused>,
+) -> Response {
+    let cause = match outcome {
+        Ok((address, password)) => {
+            tracing::info!(%peer, %address, ?way, "portal: app password set");
+            let page = page::shown(&address, &password, &portal.places);
+            return html(StatusCode::OK, page);
+        }
+        Err(cause) => cause,
+    };
+    tracing::info!(%peer, name = ?name, ?way, %cause, "portal: refused");
+    let (status, text) = match (cause, way) {
+        (Refused::Source | Refused::Address, _) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many failures. Wait a quarter of an hour.",
+        ),
+        (Refused::Server(_), _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server could not do it. Please try again, or ask for a new code.",
+        ),
+        (Refused::Directory(NoBind::Unavailable(_)), _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Passwords can't be checked just now. Please try again later.",
+        ),
+        (_, Way::Code) => (StatusCode::FORBIDDEN, WRONG_CODE),
+        (_, Way::Directory) => (StatusCode::FORBIDDEN, WRONG_PASSWORD),
+    };
+    form(portal, status, way, name, Some(text))
+}
+
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let all = headers.get(header::COOKIE)?.to_str().ok()?;
     all.split(';')
-        .find_map(|pair| pair.trim().strip_prefix("form="))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// One field of an `application/x-www-form-urlencoded` body.

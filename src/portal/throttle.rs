@@ -47,6 +47,16 @@ impl Throttle {
         entry.1 = entry.1.saturating_add(1);
     }
 
+    /// What was counted in advance did not fail.
+    pub(super) fn forgive(&mut self, key: &str) {
+        if let Some((_, count)) = self.counts.get_mut(key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(key);
+            }
+        }
+    }
+
     fn room(&mut self, now: u64) -> bool {
         if self.counts.len() >= KEYS {
             self.counts.retain(|_, (since, _)| now < *since + WINDOW);
@@ -69,6 +79,24 @@ mod tests {
         assert!(!throttle.may("a", 100 + WINDOW - 1));
         assert!(throttle.may("b", 100));
         assert!(throttle.may("a", 100 + WINDOW));
+    }
+
+    #[test]
+    fn what_is_forgiven_does_not_count() {
+        let mut throttle = Throttle::default();
+        for _ in 0..FAILURES - 1 {
+            throttle.failed("a", 0);
+        }
+        for _ in 0..3 {
+            assert!(throttle.may("a", 0));
+            throttle.failed("a", 0);
+            assert!(!throttle.may("a", 0));
+            throttle.forgive("a");
+        }
+        throttle.failed("b", 0);
+        throttle.forgive("b");
+        throttle.forgive("c");
+        assert_eq!(throttle.counts.len(), 1);
     }
 
     #[test]

@@ -7,6 +7,12 @@ const GOOD: &str = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.
     Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=1\r\nTo: <sip:bob@example.com>\r\n\
     Call-ID: form\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
 
+/// What a client says of itself: with it the answer may be as long as it likes.
+const TALKATIVE: &str = "Max-Forwards: 70\r\nUser-Agent: a client that says a lot about itself, so \
+    that an answer with all challenges is not half as long again as its own request; its maker and \
+    version, its system and the day it was built\r\nAllow: MESSAGE, OPTIONS, NOTIFY, SUBSCRIBE\r\n\
+    Accept: text/plain";
+
 #[tokio::test]
 async fn faults_are_answered_in_their_order() {
     let house = House::new().await;
@@ -47,7 +53,7 @@ async fn faults_are_answered_in_their_order() {
                 "Max-Forwards: 70\r\nRequire: precondition",
             )],
         ),
-        (407, &[]),
+        (407, &[("Max-Forwards: 70", TALKATIVE)]),
     ];
     for (at, (status, changes)) in cases.into_iter().enumerate() {
         let mut text = GOOD.replace("z9hG4bK1", &format!("z9hG4bK1{at}"));
@@ -82,12 +88,16 @@ async fn options_to_the_server_needs_nobody() {
     let house = House::new().await;
     for uri in ["sip:example.com", "sip:127.0.0.1:5", "sip:localhost"] {
         let mut ua = house.udp("alice").await;
-        let say = ua.say("OPTIONS", uri);
+        let mut say = ua.say("OPTIONS", uri);
+        say.headers = format!("{TALKATIVE}\r\n").replace("Max-Forwards: 70\r\n", "");
         let text = ua.write(&say, "");
         ua.send(&text).await;
         let answer = ua.receive().await;
         assert_eq!(answer.status(), 200, "{uri}");
-        assert_eq!(answer.header("Allow-Events"), "presence");
+        assert_eq!(
+            answer.header("Allow-Events"),
+            "presence, presence.winfo, dialog"
+        );
     }
     let mut ua = house.tcp("alice").await;
     let say = ua.say("OPTIONS", "bob");

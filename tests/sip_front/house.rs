@@ -1,21 +1,27 @@
 //! A server with four people, and raw SIP clients.
 
 use auth::digest::{Ask, Challenge, Client, Style};
+use futures_util::{SinkExt, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tristack::config::Config;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tristack::config::{Config, Consent};
 use tristack::core::address::Address;
+use tristack::core::effect::Rules;
 use tristack::core::id::PersonId;
 use tristack::core::port::{Account, Store, Write};
 use tristack::credentials::{Credentials, Keep};
 use tristack::front::sip::SipFront;
 use tristack::gate::{Gate, GateSettings};
 use tristack::hub::{Hub, Settings, SystemClock};
-use tristack::net::{Caps, Tasks};
+use tristack::net::{Authorities, Caps, Conn, Tasks, Verifier, dial};
 use tristack::storage::Memory;
 
 /// Longest that a test waits for anything.
@@ -27,7 +33,10 @@ pub fn address(name: &str) -> Address {
 }
 
 pub fn person(name: &str) -> PersonId {
-    let at = PEOPLE.iter().position(|known| *known == name).unwrap();
+    let at = match name.strip_prefix("crowd") {
+        Some(number) => 100 + number.parse::<usize>().unwrap(),
+        None => PEOPLE.iter().position(|known| *known == name).unwrap(),
+    };
     PersonId(((at as u128 + 1) << 64) | 0x77)
 }
 
@@ -36,27 +45,57 @@ pub struct House {
     pub tcp: SocketAddr,
     pub hub: Hub,
     pub front: SipFront,
+    /// Where the certificate is.
+    pub folder: std::path::PathBuf,
+    text: String,
     store: Arc<Memory>,
     tasks: Tasks,
 }
+
+/// Listeners of every kind.
+pub const ALL: &str = "tls = \"127.0.0.1:0\"\nws = \"127.0.0.1:0\"\nwss = \"127.0.0.1:0\"\n";
 
 impl House {
     pub async fn new() -> Self {
         Self::with("").await
     }
 
-    /// With further configuration.
+    /// With further configuration, first of `[sip]`.
     pub async fn with(text: &str) -> Self {
+        Self::crowded(text, 0).await
+    }
+
+    /// With so many more people, `crowd0` and on.
+    pub async fn crowded(text: &str, crowd: usize) -> Self {
+        Self::raised(text, crowd, |_| {}, |_| {}).await
+    }
+
+    /// With further configuration, other rules of the core, and what is attached to its hub.
+    pub async fn built(
+        text: &str,
+        change: impl FnOnce(&mut Rules),
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
+        Self::raised(text, 0, change, attach).await
+    }
+
+    async fn raised(
+        text: &str,
+        crowd: usize,
+        change: impl FnOnce(&mut Rules),
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
         let store = Arc::new(Memory::new());
         let secrets = secrets();
         let mut writes = Vec::new();
-        for name in PEOPLE {
+        let crowd = (0..crowd).map(|number| format!("crowd{number}"));
+        for name in PEOPLE.map(str::to_owned).into_iter().chain(crowd) {
             let secret = secrets
-                .seal(person(name), &address(name), &[], &[], name)
+                .seal(person(&name), &address(&name), &[], &[], &name)
                 .unwrap();
             writes.push(Write::PutAccount(Account {
-                person: person(name),
-                address: address(name),
+                person: person(&name),
+                address: address(&name),
                 aliases: Vec::new(),
                 display_name: format!("{name} Doe"),
                 email: String::new(),
@@ -66,15 +105,37 @@ impl House {
             }));
         }
         store.commit(writes).await.unwrap();
-        Self::on(store, ("127.0.0.1:0", "127.0.0.1:0"), text).await
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tristack-house-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let any = ("127.0.0.1:0", "127.0.0.1:0");
+        let mut settings = Settings::default();
+        change(&mut settings.rules);
+        Self::on(store, any, text, folder, settings, attach).await
     }
 
-    async fn on(store: Arc<Memory>, (udp, tcp): (&str, &str), text: &str) -> Self {
-        let text = format!("[sip]\nudp = [\"{udp}\"]\ntcp = [\"{tcp}\"]\n{text}");
+    async fn on(
+        store: Arc<Memory>,
+        (udp, tcp): (&str, &str),
+        more: &str,
+        folder: std::path::PathBuf,
+        mut settings: Settings,
+        attach: impl FnOnce(&Hub),
+    ) -> Self {
+        let mut text = format!("[sip]\nudp = [\"{udp}\"]\ntcp = [\"{tcp}\"]\n{more}");
+        if !more.contains("[server]") {
+            use std::fmt::Write as _;
+            let folder = folder.display().to_string();
+            let _ = writeln!(text, "\n[server]\ndata_dir = {folder:?}");
+        }
         let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
         let clock = Arc::new(SystemClock::new());
         let domains = vec!["example.com".to_owned()];
-        let hub = Hub::start(Arc::clone(&store), domains, Settings::default(), clock)
+        let confirms = config.domains["example.com"].consent == Some(Consent::Confirm);
+        if confirms {
+            settings.rules.confirm = Arc::from(domains.clone());
+        }
+        let hub = Hub::start(Arc::clone(&store), domains, settings, clock)
             .await
             .unwrap();
         let accounts = Arc::new(hub.clone());
@@ -83,12 +144,15 @@ impl House {
         let tasks = Tasks::new();
         let caps = Caps::new(256, 1000, false);
         let mut front = SipFront::start(&hub, Arc::new(gate), &config, &caps, &tasks).unwrap();
+        attach(&hub);
         hub.open().await.unwrap();
         front.serve();
         Self {
             udp: front.udp[0],
             tcp: front.tcp[0],
             hub,
+            folder,
+            text: fixed(more, &front),
             front,
             store,
             tasks,
@@ -96,13 +160,53 @@ impl House {
     }
 
     /// Stops and comes back on the same storage and ports.
-    pub async fn restart(self) -> Self {
+    pub async fn restart(mut self) -> Self {
         self.hub.stop().await;
         assert!(self.tasks.finish(PATIENCE).await);
         let (udp, tcp) = (self.udp.to_string(), self.tcp.to_string());
-        let store = Arc::clone(&self.store);
+        let (store, text) = (Arc::clone(&self.store), self.text.clone());
+        let folder = std::mem::take(&mut self.folder);
         drop(self);
-        Self::on(store, (&udp, &tcp), "").await
+        Self::on(
+            store,
+            (&udp, &tcp),
+            &text,
+            folder,
+            Settings::default(),
+            |_| {},
+        )
+        .await
+    }
+
+    /// Over TLS; the server proves to be `example.com`.
+    pub async fn tls(&self, name: &str) -> Ua {
+        let conn = self.encrypted(self.front.tls[0]).await;
+        let local = conn.stream.local().unwrap();
+        Ua::new(name, Wire::Tls(Box::new(conn), Vec::new()), local)
+    }
+
+    /// A TLS connection to there.
+    pub async fn encrypted(&self, to: SocketAddr) -> Conn {
+        let certificate = self.folder.join("tls-certificate.pem");
+        let authorities = Authorities::load(&[certificate]).unwrap();
+        let verifier = Verifier::new(&authorities, None).unwrap();
+        dial(to, Some((&verifier, "example.com")), PATIENCE)
+            .await
+            .unwrap()
+    }
+
+    /// Over a WebSocket.
+    pub async fn ws(&self, name: &str) -> Ua {
+        let stream = TcpStream::connect(self.front.ws[0]).await.unwrap();
+        let local = stream.local_addr().unwrap();
+        Ua::new(name, Wire::Ws(socket(Box::new(stream)).await), local)
+    }
+
+    /// Over a secure WebSocket.
+    pub async fn wss(&self, name: &str) -> Ua {
+        let conn = self.encrypted(self.front.wss[0]).await;
+        let local = conn.stream.local().unwrap();
+        Ua::new(name, Wire::Ws(socket(Box::new(conn.stream)).await), local)
     }
 
     pub async fn udp(&self, name: &str) -> Ua {
@@ -122,7 +226,42 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         self.tasks.stop();
+        if !self.folder.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The configuration with the ports that were given, for a restart.
+fn fixed(text: &str, front: &SipFront) -> String {
+    let mut text = text.to_owned();
+    for (key, list) in [("tls", &front.tls), ("ws", &front.ws), ("wss", &front.wss)] {
+        for at in list {
+            let free = format!("{key} = \"{}:0\"", bracketed(at.ip()));
+            text = text.replacen(&free, &format!("{key} = \"{at}\""), 1);
+        }
+    }
+    text
+}
+
+fn bracketed(ip: std::net::IpAddr) -> String {
+    match ip {
+        std::net::IpAddr::V4(v4) => v4.to_string(),
+        std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+async fn socket(stream: Box<dyn Octets>) -> Box<Socket> {
+    let mut request = "ws://example.com/ws".into_client_request().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+    let (socket, answer) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "sip");
+    Box::new(socket)
 }
 
 fn secrets() -> Credentials {
@@ -177,7 +316,14 @@ impl Sip {
 pub enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
+    Tls(Box<Conn>, Vec<u8>),
+    Ws(Box<Socket>),
 }
+
+/// What lies under a WebSocket.
+pub trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
+pub type Socket = WebSocketStream<Box<dyn Octets>>;
 
 /// What a client says; all else is filled in.
 #[derive(Clone)]
@@ -226,6 +372,8 @@ impl Ua {
         match self.wire {
             Wire::Udp(_) => "UDP",
             Wire::Tcp(..) => "TCP",
+            Wire::Tls(..) => "TLS",
+            Wire::Ws(..) => "WS",
         }
     }
 
@@ -233,6 +381,9 @@ impl Ua {
         let transport = match self.wire {
             Wire::Udp(_) => "",
             Wire::Tcp(..) => ";transport=tcp",
+            Wire::Tls(..) => ";transport=tls",
+            // A page has no address that it knows of.
+            Wire::Ws(_) => return format!("sip:{}@{}.invalid;transport=ws", self.name, self.name),
         };
         format!("sip:{}-ua@{}{transport}", self.name, self.local)
     }
@@ -290,6 +441,11 @@ impl Ua {
                 socket.send(text.as_bytes()).await.unwrap();
             }
             Wire::Tcp(stream, _) => stream.write_all(text.as_bytes()).await.unwrap(),
+            Wire::Tls(conn, _) => {
+                conn.stream.write_all(text.as_bytes()).await.unwrap();
+                conn.stream.flush().await.unwrap();
+            }
+            Wire::Ws(socket) => socket.send(Message::text(text)).await.unwrap(),
         }
     }
 
@@ -299,6 +455,14 @@ impl Ua {
                 socket.send(octets).await.unwrap();
             }
             Wire::Tcp(stream, _) => stream.write_all(octets).await.unwrap(),
+            Wire::Tls(conn, _) => {
+                conn.stream.write_all(octets).await.unwrap();
+                conn.stream.flush().await.unwrap();
+            }
+            Wire::Ws(socket) => {
+                let message = Message::binary(octets.to_vec());
+                socket.send(message).await.unwrap();
+            }
         }
     }
 
@@ -386,6 +550,18 @@ impl Ua {
         format!("{answered}: {value}\r\n")
     }
 
+    /// A header line under the nonce of the last challenge.
+    pub fn more_credentials(&mut self, say: &Say) -> String {
+        let ask = Ask {
+            method: say.method,
+            uri: &say.uri,
+            body: say.body.as_bytes(),
+            cnonce: "0a4f",
+        };
+        let value = self.digest.again(&ask).unwrap();
+        format!("Proxy-Authorization: {value}\r\n")
+    }
+
     /// REGISTER of this client's own contact.
     pub async fn register(&mut self) -> Sip {
         let headers = format!("Contact: <{}>\r\nExpires: 600\r\n", self.contact());
@@ -422,6 +598,22 @@ async fn read(wire: &mut Wire) -> String {
             }
             let count = stream.read_buf(held).await.unwrap();
             assert!(count > 0, "the connection has ended");
+        },
+        Wire::Tls(conn, held) => loop {
+            if let Some(text) = whole(held) {
+                return text;
+            }
+            let count = conn.stream.read_buf(held).await.unwrap();
+            assert!(count > 0, "the connection has ended");
+        },
+        Wire::Ws(socket) => loop {
+            match socket.next().await.expect("it goes on").unwrap() {
+                Message::Text(text) if text.trim().is_empty() => {}
+                Message::Text(text) => return text.to_string(),
+                Message::Binary(octets) => return String::from_utf8(octets.to_vec()).unwrap(),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+            }
         },
     }
 }

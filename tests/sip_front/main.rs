@@ -1,6 +1,9 @@
 //! The SIP front over real sockets, octet for octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod abuse;
+mod events;
+mod flows;
 mod form;
 mod house;
 mod message;
@@ -8,3 +11,6 @@ mod presence;
 mod register;
 mod restart;
 mod torture;
+mod transports;
+mod websocket;
+mod wrapped;

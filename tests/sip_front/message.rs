@@ -115,7 +115,7 @@ fn elsewhere() -> Caller {
     }
 }
 
-fn submit(content: Content) -> Command {
+pub fn submit(content: Content) -> Command {
     Command::Submit(Submit {
         message: Message {
             id: MessageId(0),
@@ -133,13 +133,14 @@ fn submit(content: Content) -> Command {
             },
             ack: Ack::Any,
             hops: 1,
+            wants: None,
         },
         conversation: None,
         to: person("bob"),
     })
 }
 
-fn text(body: &str) -> Content {
+pub fn text(body: &str) -> Content {
     Content::Text(Text {
         body: body.into(),
         media: "text/plain".into(),

@@ -83,11 +83,13 @@ async fn what_can_not_be_published_is_refused() {
     let nonsense = published(&mut bob, "SIP-If-Match: nonsense\r\n", "").await;
     assert_eq!(nonsense.status(), 412);
     let mut say = publish(&mut bob, "", &pidf("open", ""));
-    say.headers = say.headers.replace("Event: presence", "Event: dialog");
+    say.headers = say
+        .headers
+        .replace("Event: presence", "Event: message-summary");
     let answer = bob.ask(&say).await;
     assert_eq!(
         (answer.status(), answer.header("Allow-Events")),
-        (489, "presence")
+        (489, "presence, presence.winfo, dialog")
     );
     let mut say = publish(&mut bob, "", "text");
     say.headers = say.headers.replace("pidf+xml", "other");
@@ -187,7 +189,7 @@ async fn what_can_not_be_watched_is_refused() {
     let answer = refused("bob", "Event: presence", "Event: winfo").await;
     assert_eq!(
         (answer.status(), answer.header("Allow-Events")),
-        (489, "presence")
+        (489, "presence, presence.winfo, dialog")
     );
     assert_eq!(refused("bob", "pidf+xml", "cpim").await.status(), 406);
     let answer = refused("bob", "Expires: 600", "Expires: 9").await;

@@ -22,15 +22,19 @@ impl Baresip {
     pub fn start(server: &Server, user: &str, contact: &str, transport: &str) -> Self {
         let folder = server.scratch(&format!("baresip-{user}-{transport}"));
         let control = free_port();
-        let at = if transport == "tcp" {
-            server.sip_tcp
-        } else {
-            server.sip_udp
+        let at = match transport {
+            "tls" => server.sip_tls.expect("[sip] tls"),
+            "tcp" => server.sip_tcp,
+            _ => server.sip_udp,
+        };
+        let authority = match transport {
+            "tls" => format!("sip_cafile {}\n", server.certificate().display()),
+            _ => String::new(),
         };
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen 127.0.0.1:0\nmodule ctrl_tcp.so\n\
              module g711.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app contact.so\n\
-             module_app menu.so\nmodule_app presence.so\nctrl_tcp_listen 127.0.0.1:{control}\n"
+             module_app menu.so\nmodule_app presence.so\nctrl_tcp_listen 127.0.0.1:{control}\n{authority}"
         );
         let account = format!(
             "<sip:{user}@example.com;transport={transport}>;auth_user={user};auth_pass={user};\

@@ -3,5 +3,7 @@
 
 pub mod actor;
 pub mod baresip;
+pub mod keepalive;
+pub mod peer;
 pub mod server;
 pub mod temporary;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tristack::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
 use tristack::core::address::Address;
+use tristack::core::calls::{Call, CallState, Calls};
 use tristack::core::command::{
-    Lineage, PointSpec, PropertyName, PropertyValue, Reach, Tether, Via,
+    Lineage, PointSpec, PropertyName, PropertyValue, Reach, Tether, Topic, Via, WatchState,
 };
 use tristack::core::id::{
     ConversationId, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
-use tristack::core::message::{Ack, Content, Format, Message, Original, Text};
+use tristack::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
 use tristack::core::port::{
     Account, KeptRecord, PointRecord, PublicationRecord, Secret, WatchRecord,
 };
-use tristack::core::presence::{Origin, Presence, State};
+use tristack::core::presence::{Document, Origin, Presence, State};
 use tristack::core::time::Time;
 
 /// The stack that samples use.
@@ -77,12 +78,27 @@ pub fn publication(person: PersonId, id: u32) -> PublicationRecord {
         stack: STACK,
         point: Some(PointId(5)),
         source: Some("192.0.2.7".parse().expect("an address")),
+        key: Some("device".into()),
         presence: Presence {
             state: State::BackSoon,
             origin: Origin::Manual,
             token: Some("gone-fishing".into()),
             note: Some("zur\u{fc}ck um 3 <&>".into()),
+            document: Some(Arc::new(Document {
+                stack: STACK,
+                media: "application/pidf+xml".into(),
+                bytes: "<presence note=\"\u{e9}\"/>".into(),
+            })),
         },
+        calls: Some(Calls {
+            full: true,
+            version: 7,
+            list: vec![Call {
+                id: "line 1".into(),
+                state: CallState::Confirmed,
+                detail: "<dialog/>".into(),
+            }],
+        }),
         set: Time(77),
         lease: Some(Duration::from_mins(1)),
         expires: Some(Time(99)),
@@ -98,6 +114,10 @@ pub fn watch(person: PersonId, id: u32) -> WatchRecord {
         watcher: address("%2541@example.com"),
         watcher_person: Some(PersonId(2)),
         scheme: Scheme::Digest,
+        topic: Topic::Calls,
+        state: WatchState::Waiting,
+        notify: true,
+        since: Time(12),
         stack: STACK,
         via: Via::Inboxes,
         key: Some("dialog".into()),
@@ -138,6 +158,12 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
         },
         ack: Ack::All,
         hops: 3,
+        wants: Some(Arc::new(Wants {
+            id: "m1".into(),
+            delivered: true,
+            failed: true,
+            kept: false,
+        })),
     };
     KeptRecord {
         person,
@@ -168,6 +194,7 @@ pub fn access() -> Vec<AccessEntry> {
         schemes: schemes.to_vec(),
         grant: Rights::default().with(Right::Presence),
         deny: Rights::ALL,
+        ask: Rights::default().with(Right::Presence),
     };
     vec![
         entry(

@@ -27,11 +27,21 @@ pub struct Server {
     pub admin: SocketAddr,
     /// RVP over HTTPS, if it listens.
     pub rvps: Option<SocketAddr>,
+    /// The portal's URL, if there is one.
+    pub portal: Option<String>,
+    /// SIP over TLS, WebSocket and secure WebSocket, where it listens so.
+    pub sip_tls: Option<SocketAddr>,
+    /// SIP over WebSocket.
+    pub sip_ws: Option<SocketAddr>,
+    /// SIP over secure WebSocket.
+    pub sip_wss: Option<SocketAddr>,
     /// Further lines of `[rvp]`.
     rvp_lines: String,
     /// Further lines of `[sip]`.
     sip_lines: String,
     domain: String,
+    /// What is set in its environment.
+    environment: Vec<(String, String)>,
 }
 
 /// A server that is not for `example.com` on 127.0.0.1.
@@ -63,18 +73,45 @@ impl Server {
 
     /// The same with further lines of `[rvp]`, too.
     pub fn start_rvp(users: &[&str], rvp_lines: &str, configuration: &str) -> Self {
+        Self::start_in(&[], users, rvp_lines, configuration)
+    }
+
+    /// The same with further lines of `[sip]`, too.
+    pub fn start_sip(users: &[&str], sip_lines: &str, configuration: &str) -> Self {
         Self::planned(&Plan {
+            domain: "example.com",
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            users,
+            rvp: "",
+            sip: sip_lines,
+            rest: configuration,
+        })
+    }
+
+    /// The same with these variables in its environment, too.
+    pub fn start_in(
+        environment: &[(&str, &str)],
+        users: &[&str],
+        rvp_lines: &str,
+        configuration: &str,
+    ) -> Self {
+        let plan = Plan {
             domain: "example.com",
             ip: std::net::Ipv4Addr::LOCALHOST.into(),
             users,
             rvp: rvp_lines,
             sip: "",
             rest: configuration,
-        })
+        };
+        Self::planned_in(&plan, environment)
     }
 
     /// A server of any domain, on any address of this machine.
     pub fn planned(plan: &Plan<'_>) -> Self {
+        Self::planned_in(plan, &[])
+    }
+
+    fn planned_in(plan: &Plan<'_>, environment: &[(&str, &str)]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tristack-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -88,9 +125,17 @@ impl Server {
             sip_tcp: any,
             admin: any,
             rvps: None,
+            portal: None,
+            sip_tls: None,
+            sip_ws: None,
+            sip_wss: None,
             rvp_lines: plan.rvp.to_owned(),
             sip_lines: plan.sip.to_owned(),
             domain: plan.domain.to_owned(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         server.configure(plan.rest);
         server.import(plan.users);
@@ -104,6 +149,7 @@ impl Server {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tristack"));
         command
+            .envs(self.environment.iter().cloned())
             .args(arguments)
             .arg("--config")
             .arg(self.folder.join("tristack.toml"));
@@ -200,6 +246,11 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
+    /// The certificate that it made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("data/tls-certificate.pem")
+    }
+
     /// A folder below the server's own, removed with it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let path = self.folder.join(name);
@@ -268,7 +319,15 @@ impl Server {
         self.sip_udp = address("udp:");
         self.sip_tcp = address("tcp:");
         self.admin = address("admin=http://");
+        let portal = ready
+            .split(' ')
+            .find_map(|word| word.strip_prefix("portal="));
+        self.portal = portal.map(str::to_owned);
         self.rvps = ready.contains("rvps=").then(|| address("rvps=https://"));
+        let maybe = |start: &str| ready.contains(start).then(|| address(start));
+        self.sip_tls = maybe(",tls:");
+        self.sip_ws = maybe(",ws:");
+        self.sip_wss = maybe(",wss:");
     }
 }
 

@@ -187,6 +187,7 @@ pub fn set_property(text: &str) -> Command {
 
 pub fn watch() -> Command {
     Command::Watch(Watch {
+        topic: tristack::core::command::Topic::Presence,
         stack: STACK,
         lease: Duration::from_mins(10),
         via: Via::Direct,
@@ -218,6 +219,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
         },
         ack: Ack::Any,
         hops: 0,
+        wants: None,
     };
     Command::Submit(Submit {
         message,

@@ -19,6 +19,29 @@ pub enum Mechanism {
     Ntlm,
     /// Kerberos 5.
     Kerberos,
+    /// Kerberos 5 under the identifier of Windows 2000.
+    WindowsKerberos,
+}
+
+impl Mechanism {
+    /// Whether it is Kerberos, under either identifier.
+    pub fn is_kerberos(self) -> bool {
+        self != Self::Ntlm
+    }
+
+    fn of(identifier: &[u8]) -> Option<Self> {
+        [Self::Ntlm, Self::Kerberos, Self::WindowsKerberos]
+            .into_iter()
+            .find(|mechanism| mechanism.identifier() == identifier)
+    }
+
+    fn identifier(self) -> &'static [u8] {
+        match self {
+            Self::Ntlm => NTLMSSP,
+            Self::Kerberos => KERBEROS,
+            Self::WindowsKerberos => KERBEROS_MS,
+        }
+    }
 }
 
 /// What a client sent in `Authorization: Negotiate`.
@@ -123,11 +146,7 @@ fn mechanisms(mut list: &[u8]) -> Result<Vec<(usize, Mechanism)>, Malformed> {
     let mut place = 0usize;
     while !list.is_empty() && place < 32 {
         let identifier = inside(&mut list, 6)?;
-        let known = match identifier {
-            NTLMSSP => Some(Mechanism::Ntlm),
-            KERBEROS | KERBEROS_MS => Some(Mechanism::Kerberos),
-            _ => None,
-        };
+        let known = Mechanism::of(identifier);
         offered.extend(known.map(|mechanism| (place, mechanism)));
         place += 1;
     }
@@ -157,11 +176,7 @@ pub fn answer(
 ) -> Vec<u8> {
     let mut fields = write(0xa0, &write(0x0a, &[state as u8]));
     if let Some(mechanism) = mechanism {
-        let identifier = match mechanism {
-            Mechanism::Ntlm => NTLMSSP,
-            Mechanism::Kerberos => KERBEROS,
-        };
-        fields.extend(write(0xa1, &write(6, identifier)));
+        fields.extend(write(0xa1, &write(6, mechanism.identifier())));
     }
     if let Some(token) = token {
         fields.extend(write(0xa2, &write(4, token)));
@@ -244,7 +259,7 @@ mod tests {
             panic!("an init token")
         };
         let expected = vec![
-            (0, Mechanism::Kerberos),
+            (0, Mechanism::WindowsKerberos),
             (1, Mechanism::Kerberos),
             (2, Mechanism::Ntlm),
         ];

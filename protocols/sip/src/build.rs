@@ -21,6 +21,7 @@ pub struct Response<'m> {
     reason: Option<String>,
     source: Option<SocketAddr>,
     to_tag: Option<String>,
+    compact: bool,
     tail: Tail,
 }
 
@@ -49,8 +50,16 @@ impl<'m> Response<'m> {
             reason: None,
             source: None,
             to_tag: None,
+            compact: false,
             tail: Tail::default(),
         }
+    }
+
+    /// With the short names of what is copied (RFC 3261 7.3.3), for answers that must be small.
+    #[must_use]
+    pub fn compact(mut self) -> Self {
+        self.compact = true;
+        self
     }
 
     /// Another phrase than that of the table.
@@ -131,7 +140,7 @@ impl<'m> Response<'m> {
             let Some(value) = self.request.first(id) else {
                 continue;
             };
-            write_line(&mut out, id.name().as_bytes(), value);
+            self.copied(&mut out, id, value);
             if id == HeaderId::To {
                 self.write_to_tag(&mut out, value);
             }
@@ -146,17 +155,21 @@ impl<'m> Response<'m> {
         self.finish()
     }
 
+    /// A copied field under its long or short name.
+    fn copied(&self, out: &mut Vec<u8>, id: HeaderId, value: &[u8]) {
+        match id.compact().filter(|_| self.compact) {
+            Some(letter) => write_line(out, letter.encode_utf8(&mut [0; 4]).as_bytes(), value),
+            None => write_line(out, id.name().as_bytes(), value),
+        }
+    }
+
     fn write_vias(&self, out: &mut Vec<u8>) {
         for (index, value) in self.request.values(HeaderId::Via).enumerate() {
             let stamped = self
                 .source
                 .filter(|_| index == 0)
                 .and_then(|source| stamped_via(value, source));
-            write_line(
-                out,
-                HeaderId::Via.name().as_bytes(),
-                stamped.as_deref().unwrap_or(value),
-            );
+            self.copied(out, HeaderId::Via, stamped.as_deref().unwrap_or(value));
         }
     }
 

@@ -1,13 +1,19 @@
 //! Bodies of the fuzz targets, also run by the properties of `cargo test`.
 
+use crate::body::compose::{Overall, Part, Published, compose};
+use crate::body::dialog_info::{Dialog, DialogInfo};
+use crate::body::winfo::WatcherInfo;
 use crate::body::{composing::Composing, pidf::Presence};
 use crate::edit::Edit;
 use crate::header::{Date, Uri, Warning};
 use crate::raw::{
     Datagram, HeaderId, Limits, RawMessage, StreamEvent, StreamFramer, frame_datagram,
+    frame_websocket,
 };
+use crate::stun;
 use crate::verdict::verdict;
 use bytes::Bytes;
+use std::net::SocketAddr;
 
 fn parse(data: &[u8]) -> Option<RawMessage> {
     match frame_datagram(Bytes::copy_from_slice(data), &Limits::default()) {
@@ -41,6 +47,36 @@ fn stream(chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Result<StreamEvent, u1
         }
     }
     out
+}
+
+/// Every body: no panic, and what was read is written so that it is read again.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn bodies(data: &[u8]) {
+    let _ = (Presence::parse(data), Composing::parse(data));
+    if let Ok(info) = WatcherInfo::parse(data) {
+        let again = WatcherInfo::parse(info.write().as_bytes());
+        assert!(again.is_ok_and(|again| again.watchers.len() == info.watchers.len()));
+    }
+    if let Ok(info) = DialogInfo::parse(data) {
+        let again = DialogInfo::parse(info.write().as_bytes());
+        assert!(again.is_ok_and(|again| again.dialogs.len() == info.dialogs.len()));
+        for dialog in &info.dialogs {
+            assert!(Dialog::from_detail(&dialog.detail()).is_ok());
+        }
+    }
+    if let Ok(document) = Published::parse(data) {
+        let part = |leads| Part {
+            name: "d1",
+            leads,
+            document: &document,
+        };
+        for leads in [false, true] {
+            let text = compose("sip:a@b", &Overall::default(), &[part(leads), part(false)]);
+            assert!(Published::parse(text.as_bytes()).is_ok());
+        }
+    }
 }
 
 /// Every typed view of a message: no panic, and a URI that was read is read again.
@@ -125,6 +161,41 @@ pub fn edits(data: &[u8]) {
     assert!(back == message.as_bytes());
 }
 
+/// Any datagram as STUN: no panic, and an answer is itself sound, never a request, and bounded.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn stun(data: &[u8]) {
+    let peer = if data.len().is_multiple_of(2) {
+        SocketAddr::from(([192, 0, 2, 1], 1))
+    } else {
+        SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 1))
+    };
+    if let Some(answer) = stun::answer(data, peer) {
+        assert!(stun::is_stun(data) && stun::is_stun(&answer));
+        assert!(answer.get(8..20) == data.get(8..20));
+        assert!(stun::answer(&answer, peer).is_none());
+        assert!(2 * (answer.len() + 28) <= 3 * (data.len() + 28));
+    }
+}
+
+/// Any WebSocket message: no panic, and what is taken is the whole of it.
+///
+/// # Panics
+/// When that does not hold: that is the finding.
+pub fn websocket(data: &[u8]) {
+    let limits = Limits::default();
+    if let Ok(StreamEvent::Message(message)) =
+        frame_websocket(&Bytes::copy_from_slice(data), &limits)
+    {
+        assert!(message.head().len() <= limits.head && message.body().len() <= limits.body);
+        let whole = |octet: &u8| !matches!(octet, b'\r' | b'\n' | 0);
+        let inside = data.iter().filter(|octet| whole(octet)).count();
+        let kept = message.as_bytes().iter().filter(|octet| whole(octet));
+        assert!(kept.count() == inside);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +204,11 @@ mod tests {
 
     /// The seed with octets replaced, put in and taken out: random octets alone are never a message.
     fn mutated(changes: &[(u16, u8, u8)]) -> Vec<u8> {
-        let mut out = SEED.to_vec();
+        mutated_from(SEED, changes)
+    }
+
+    fn mutated_from(seed: &[u8], changes: &[(u16, u8, u8)]) -> Vec<u8> {
+        let mut out = seed.to_vec();
         for (at, what, octet) in changes.iter().take(6) {
             let at = usize::from(*at) % out.len();
             let octet = if what & 4 == 0 {
@@ -156,13 +231,52 @@ mod tests {
         assert_eq!(stream(&mut std::iter::once(SEED)).len(), 2);
     }
 
+    const BODIES: [&[u8]; 3] = [
+        b"<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'><watcher-list resource='sip:a@b' package='presence'><watcher id='1' status='active' event='subscribe' display-name='&lt;'>sip:c@d</watcher></watcher-list></watcherinfo>",
+        b"<dialog-info xmlns='urn:ietf:params:xml:ns:dialog-info' version='0' state='full' entity='sip:a@b'><dialog id='1'><state event='cancelled'>terminated</state><local><identity display='x'>sip:a@b</identity></local></dialog></dialog-info>",
+        b"<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:d='urn:ietf:params:xml:ns:pidf:data-model' entity='sip:a@b'><tuple id='t'><status><basic>open</basic></status><note>x</note></tuple><d:person id='t'><x/></d:person></presence>",
+    ];
+
+    #[test]
+    fn bodies_that_are_read_are_written_to_be_read() {
+        for seed in BODIES {
+            bodies(seed);
+        }
+        assert!(WatcherInfo::parse(BODIES[0]).is_ok() && DialogInfo::parse(BODIES[1]).is_ok());
+        assert!(Published::parse(BODIES[2]).is_ok());
+        bolero::check!()
+            .with_type::<(u8, Vec<(u16, u8, u8)>)>()
+            .for_each(|(which, changes)| {
+                let seed = BODIES[usize::from(*which) % BODIES.len()];
+                bodies(&mutated_from(seed, changes));
+            });
+    }
+
     #[test]
     fn nothing_panics_on_any_octets() {
         bolero::check!().with_type::<Vec<u8>>().for_each(|data| {
             framing(data);
             views(data);
             edits(data);
+            stun(data);
+            websocket(data);
         });
+    }
+
+    /// A sound request with octets replaced: random ones alone are never STUN.
+    #[test]
+    fn nothing_panics_on_broken_stun() {
+        let sound = b"\0\x01\0\x14\x21\x12\xa4\x42transaction!\x80\x22\0\x05clien\0\0\0\0\x24\0\x04\0\0\0\0";
+        bolero::check!()
+            .with_type::<[(u8, u8); 4]>()
+            .for_each(|changes| {
+                let mut data = sound.to_vec();
+                for (at, octet) in changes {
+                    let place = usize::from(*at) % data.len();
+                    data[place] = *octet;
+                }
+                stun(&data);
+            });
     }
 
     #[test]
@@ -174,6 +288,7 @@ mod tests {
                 framing(&data);
                 views(&data);
                 edits(&data);
+                websocket(&data);
             });
     }
 }

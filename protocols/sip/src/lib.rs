@@ -41,6 +41,7 @@ pub mod originate;
 pub mod raw;
 mod scan;
 pub mod status;
+pub mod stun;
 pub mod subscription;
 pub mod transaction;
 pub mod ua;

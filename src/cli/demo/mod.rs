@@ -159,6 +159,12 @@ fn configuration(
         if arguments.lan.is_some() { 80 } else { 8080 },
     );
     let sip = port(arguments.sip_port, 5060);
+    // Who chooses the SIP port gets free ones for its companions.
+    let beside = |usual| match arguments.sip_port {
+        Some(_) => 0,
+        None => port(None, usual),
+    };
+    let (tls, ws) = (beside(5061), beside(8081));
     let admin = port(arguments.admin_port, 8090);
     let bracketed = |port| std::net::SocketAddr::new(ip, port);
     let mut hosts = vec![
@@ -172,11 +178,13 @@ fn configuration(
     let text = format!(
         "[server]\ndata_dir = {data:?}\ndomains = [\"{domain}\"]\n\
          [rvp]\nlisten = [\"{rvp}\"]\nhosts = {hosts:?}\n\
-         [sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n\
+         [sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\ntls = [\"{tls}\"]\nws = [\"{ws}\"]\n\
          [admin]\nlisten = \"127.0.0.1:{admin}\"\n[log]\nlevel = \"warn\"\n",
         data = data.display().to_string(),
         rvp = bracketed(rvp),
         sip = bracketed(sip),
+        tls = bracketed(tls),
+        ws = bracketed(ws),
     );
     Ok(Config::from_text(&text, None, BTreeMap::new())?)
 }

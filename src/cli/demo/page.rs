@@ -5,10 +5,12 @@ use super::DemoUser;
 
 pub(super) fn page(server: &Server, users: &[DemoUser], domain: &str) -> String {
     let addresses = server.addresses();
-    let (Some(rvp), Some(udp), Some(tcp)) = (
+    let (Some(rvp), Some(udp), Some(tcp), Some(tls), Some(ws)) = (
         addresses.rvp.first(),
         addresses.udp.first(),
         addresses.tcp.first(),
+        addresses.tls.first(),
+        addresses.ws.first(),
     ) else {
         return String::new();
     };
@@ -23,7 +25,8 @@ Tristack is running, for this machine only.
   People     {names}
              (the password is the name before the @)
   RVP        http://{rvp}      Exchange 2000 Instant Messaging
-  SIP        {udp} over UDP, {tcp} over TCP
+  SIP        {udp} over UDP, {tcp} over TCP, {tls} over TLS
+  Web        ws://{ws}/ws      SIP over WebSocket, for pages
   Health     http://{admin}/readyz
 
 See the bridge with two terminals:

@@ -4,7 +4,8 @@ use super::PHONES;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Command, PointChange, PointSpec, Reach, Register, Route, Submit, Tether, Via, Watch,
+    Caller, Command, PointChange, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
+    Watch,
 };
 use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};
@@ -85,6 +86,7 @@ pub fn sign_in(stack: Stack, spec: PointSpec) -> Command {
 /// The command to watch.
 pub fn watch(stack: Stack, via: Via, lease: Duration, notify: bool) -> Command {
     Command::Watch(Watch {
+        topic: Topic::Presence,
         stack,
         lease,
         via,
@@ -112,6 +114,7 @@ pub fn message(from: usize, to: usize, stack: Stack, content: Content) -> Messag
         },
         ack: Ack::Any,
         hops: 1,
+        wants: None,
     }
 }
 

@@ -193,7 +193,9 @@ fn publish(world: &mut World, input: &mut Input<'_>) {
             source: source(input),
             client: None,
         },
+        key: None,
         presence: (input.below(5) > 0).then(|| Presence::of(STATES[input.below(STATES.len())])),
+        calls: None,
         lease: (input.below(2) == 0).then(|| input.lease()),
     });
     let _ = world.ask(who, &caller(who, stack), command);
@@ -214,7 +216,7 @@ fn send_message(world: &mut World, input: &mut Input<'_>) {
         },
         1 => Content::Join,
         2 => Content::Leave,
-        3 => Content::Receipt,
+        3 => Content::Receipt(None),
         _ => text("hello"),
     };
     let mut message = message(from, to, stack, content);
@@ -248,6 +250,7 @@ fn change_access(world: &mut World, input: &mut Input<'_>) {
         schemes: Vec::new(),
         grant,
         deny,
+        ask: Rights::default(),
     };
     let list = match input.below(4) {
         0 => Vec::new(),

@@ -318,6 +318,7 @@ pub(super) fn block(world: &mut World, who: usize, whom: usize) {
         schemes: Vec::new(),
         grant: Rights::default(),
         deny,
+        ask: Rights::default(),
     }];
     world
         .ask(who, &caller(who, LETTERS), Command::SetAccess(list))

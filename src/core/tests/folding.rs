@@ -117,7 +117,9 @@ fn decision_11_a_view_that_precedes_the_sign_in_belongs_to_it_afterwards() {
             source,
             ..PointHint::default()
         },
+        key: None,
         presence: Some(Presence::of(State::Online)),
+        calls: None,
         lease: Some(HOUR),
     });
     world
@@ -151,7 +153,9 @@ fn an_old_version_of_a_publication_is_stale() {
             target: Some((publication, Some(version))),
             adopt: false,
             hint: PointHint::default(),
+            key: None,
             presence: None,
+            calls: None,
             lease: Some(HOUR),
         })
     };
@@ -266,7 +270,9 @@ proptest! {
                     stack: if *phone { PHONES } else { LETTERS },
                     point: (*point > 0).then(|| PointId(*point - 1)),
                     source: None,
+                    key: None,
                     presence,
+                    calls: None,
                     set: Time(u64::from(at)),
                     lease: None,
                     expires: None,

@@ -172,6 +172,7 @@ impl Who {
             schemes,
             grant: Rights::default(),
             deny: Rights::default(),
+            ask: Rights::default(),
         }
     }
 

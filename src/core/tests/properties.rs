@@ -119,6 +119,7 @@ fn an_access_list_has_an_end() {
         schemes: Vec::new(),
         grant: crate::core::access::Rights::default(),
         deny: crate::core::access::Rights::default(),
+        ask: crate::core::access::Rights::default(),
     };
     let answer = world.ask(0, &caller(0, LETTERS), Command::SetAccess(vec![entry]));
     assert_eq!(

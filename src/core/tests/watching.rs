@@ -123,6 +123,7 @@ fn the_same_key_replaces_a_watch() {
     let mut world = World::new(2);
     let keyed = || {
         Command::Watch(Watch {
+            topic: crate::core::command::Topic::Presence,
             stack: PHONES,
             lease: HOUR,
             via: Via::Direct,

@@ -259,6 +259,8 @@ impl App for Front {
 pub(super) enum No {
     /// With this status.
     Refused(Refused, Option<Address>),
+    /// What the gate said, and has logged.
+    Judged(Status, String),
     /// Ask again with one of these `WWW-Authenticate` values.
     Challenge(Vec<String>),
 }
@@ -278,6 +280,7 @@ impl No {
                 tracing::info!(%peer, %method, %target, who, status = status.code(), cause, "rvp request refused");
                 error(status, told.unwrap_or(&cause))
             }
+            Self::Judged(status, told) => error(status, &told),
             // The gate has logged it, if it was more than a first request without credentials.
             Self::Challenge(values) => {
                 let mut answered = error(Status::AccessDenied, "Access denied");

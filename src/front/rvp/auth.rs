@@ -1,7 +1,7 @@
 //! The seam to the gate: nothing here decides who anybody is.
 
 use super::RVP;
-use super::app::{No, Refused};
+use super::app::No;
 use super::listen::{Arrived, Payload};
 use crate::config;
 use crate::core::address::Address;
@@ -88,14 +88,15 @@ pub(super) fn answer(decision: Decision) -> Result<Granted, No> {
     match decision {
         Decision::Granted(granted) => Ok(granted),
         Decision::Challenge { values, .. } => Err(No::Challenge(values)),
-        Decision::Refused(cause) => {
-            let status = match cause {
-                Cause::Unavailable(_) | Cause::Randomness => Status::Unavailable,
-                _ if cause.is_suspended() => Status::Forbidden,
-                _ => Status::BadRequest,
-            };
-            Err(No::Refused(Refused::new(status, cause.to_string()), None))
-        }
+        Decision::Refused(cause) => Err(if cause.is_unavailable() {
+            // What is wrong with our side is for the log alone.
+            let told = "Signing in is not possible just now".to_owned();
+            No::Judged(Status::Unavailable, told)
+        } else if cause.is_suspended() {
+            No::Judged(Status::Forbidden, cause.to_string())
+        } else {
+            No::Judged(Status::BadRequest, cause.to_string())
+        }),
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) fn block(content: &Content, from: &str, session: &str) -> Option<Bloc
         Content::Text(_)
         | Content::Typing { active: false, .. }
         | Content::Invitation { .. }
-        | Content::Receipt
+        | Content::Receipt(_)
         | Content::Opaque { .. } => None,
     }
 }

@@ -24,15 +24,26 @@ pub(super) fn change(
     change: &Change,
 ) -> Option<Bytes> {
     let update = match change {
-        Change::Presence(view) => PropertyUpdate::set([translate::state_property(view)]),
+        Change::Presence(view) | Change::Pending(view) | Change::Ended(Ended::NoResource, view) => {
+            PropertyUpdate::set([translate::state_property(view)])
+        }
         Change::Properties(changes) => PropertyUpdate {
             changes: changes.iter().filter_map(property).collect(),
         },
-        Change::Ended(Ended::NoResource, view) => {
-            PropertyUpdate::set([translate::state_property(view)])
-        }
-        // The watcher's own doing, or told by the lease.
-        Change::Ended(Ended::Expired | Ended::Unwatched | Ended::Deactivated, _) => return None,
+        // The watcher's own doing, or told by the lease; and of what is not presence RVP has no
+        // words, and nobody asks for it.
+        Change::Ended(
+            Ended::Expired
+            | Ended::Unwatched
+            | Ended::Deactivated
+            | Ended::Rejected
+            | Ended::GaveUp
+            | Ended::Replaced,
+            _,
+        )
+        | Change::Watchers(_)
+        | Change::Calls(_)
+        | Change::Last(..) => return None,
     };
     if update.changes.is_empty() {
         return None;

@@ -29,6 +29,7 @@ pub(super) fn presence(state: &WireState) -> Presence {
             origin: Origin::Automatic,
             token: Some(token.into()),
             note: Some(token.into()),
+            document: None,
         },
     }
 }
@@ -209,6 +210,8 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         Credentials::Any => Vec::new(),
         Credentials::Only(only) => [
             (only.ntlm, Scheme::Ntlm),
+            // The wire has one word for signing in the way Windows does.
+            (only.ntlm, Scheme::Kerberos),
             (only.digest, Scheme::Digest),
             (only.assertion, Scheme::Assertion),
             (only.internal, Scheme::Internal),
@@ -222,6 +225,8 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
         schemes,
         grant: rights(ace.grant),
         deny: rights(ace.deny),
+        // RVP can't ask; what is asked is kept apart from what RVP clients write.
+        ask: Rights::default(),
     })
 }
 
@@ -236,6 +241,15 @@ fn stranger(node: &NodeUrl) -> Option<Address> {
 
 /// An entry as a client reads it; `None` for those that RVP can't say.
 pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ace> {
+    let grant = match entry.subject {
+        // "Everybody may" where people are asked means that everybody may ask.
+        Subject::Everybody => Rights(entry.grant.0 | entry.ask.0),
+        _ => entry.grant,
+    };
+    let only_asks = grant.0 | entry.deny.0 == 0 && entry.ask.0 != 0;
+    if only_asks {
+        return None;
+    }
     let principal = match &entry.subject {
         Subject::Everybody => AcePrincipal::All,
         Subject::Address(address) => AcePrincipal::One(names.href(address, spoken)),
@@ -244,7 +258,7 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
     };
     let has = |scheme| entry.schemes.contains(&scheme);
     let only = Schemes {
-        ntlm: has(Scheme::Ntlm),
+        ntlm: has(Scheme::Ntlm) || has(Scheme::Kerberos),
         digest: has(Scheme::Digest),
         assertion: has(Scheme::Assertion),
         internal: has(Scheme::Internal),
@@ -257,7 +271,7 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
     Some(Ace {
         principal,
         credentials,
-        grant: wire_rights(entry.grant),
+        grant: wire_rights(grant),
         deny: wire_rights(entry.deny),
     })
 }
@@ -286,6 +300,7 @@ mod tests {
                 token: value.token,
                 note: value.note,
                 since: Time(0),
+                documents: None,
             };
             assert_eq!(state(&view).as_str(), token);
         }

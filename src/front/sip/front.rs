@@ -1,20 +1,23 @@
 //! What all shards of the front share.
 
-use super::handle::Way;
+use super::event::lines::Lines;
+use super::handle::{Binding, Way};
 use super::inbox::Inbox;
 use super::listen::{self, Inbound, Intake, Sockets, Wire};
+use super::load::Load;
 use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
+use super::notified::Notified;
 use super::place::Places;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Route, TetherChange};
+use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
 use crate::core::event::{Event, Outbound};
 use crate::core::id::{PersonId, PointId};
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{Hub, ReplyTo};
-use crate::net::Tls;
+use crate::net::{Budget, Tls};
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
@@ -32,6 +35,8 @@ pub(super) struct Settings {
     pub(super) udp_max: usize,
     /// Leases of bindings, publications and subscriptions.
     pub(super) leases: Durations,
+    /// Octets of one published document.
+    pub(super) publication: usize,
     /// Contacts of one REGISTER.
     pub(super) bindings: usize,
     /// Transactions per shard.
@@ -40,6 +45,25 @@ pub(super) struct Settings {
     pub(super) message: sip::Limits,
     /// Whether TCP is in use at all.
     pub(super) streams: bool,
+    /// Digest algorithms.
+    pub(super) offer: Offer,
+    /// What one person or source may take.
+    pub(super) fairness: Fairness,
+}
+
+/// Bounds that keep one person or source from taking what is for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fairness {
+    /// Answers per second to those who have proved nothing, per source.
+    pub(super) rate: usize,
+    /// As many of those at once.
+    pub(super) burst: usize,
+    /// Requests under way of one person.
+    pub(super) per_person: usize,
+    /// Requests under way of one source.
+    pub(super) per_source: usize,
+    /// Whether loopback counts as a source.
+    pub(super) loopback: bool,
 }
 
 /// A point that came over a connection.
@@ -50,6 +74,8 @@ pub(super) struct Bound {
     pub(super) inbox: Arc<str>,
     pub(super) caller: Caller,
 }
+
+type Flows = HashMap<(PersonId, Arc<str>), Vec<(PointId, Binding)>>;
 
 /// Shared by all shards.
 pub(super) struct Front {
@@ -62,8 +88,16 @@ pub(super) struct Front {
     pub(super) neighbours: Arc<Neighbours>,
     /// Finds servers.
     pub(super) locator: Arc<Locator>,
+    /// What those get who have proved nothing.
+    pub(super) unproven: Budget,
+    /// Requests under way, by person and source.
+    pub(super) load: Arc<Load>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
+    /// Telephone lines.
+    pub(super) lines: Lines,
+    /// What became of the last NOTIFY of each subscription.
+    pub(super) notified: Arc<Notified>,
     inboxes: Vec<Arc<Inbox>>,
     /// Keys tags and the split over shards, so that nobody outside can aim at one.
     secret: RandomState,
@@ -73,6 +107,8 @@ pub(super) struct Front {
     bound: Mutex<HashMap<u64, Vec<Bound>>>,
     /// The newest connection with a binding, by person and machine.
     connections: Mutex<HashMap<(PersonId, IpAddr), u64>>,
+    /// Flows of clients that keep several (RFC 5626), by person and inbox.
+    flows: Mutex<Flows>,
 }
 
 impl Front {
@@ -84,9 +120,17 @@ impl Front {
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
+        lines: Lines,
     ) -> Self {
+        let bounds = settings.fairness;
         Self {
             boot: hub.now().0,
+            unproven: Budget::new(bounds.rate, bounds.burst, bounds.loopback),
+            load: Arc::new(Load::new(
+                bounds.per_person,
+                bounds.per_source,
+                bounds.loopback,
+            )),
             hub,
             gate,
             sockets,
@@ -94,11 +138,51 @@ impl Front {
             settings,
             neighbours,
             locator,
+            lines,
+            notified: Arc::default(),
             inboxes,
             secret: RandomState::new(),
             contacts: RwLock::default(),
             bound: Mutex::default(),
             connections: Mutex::default(),
+            flows: Mutex::default(),
+        }
+    }
+
+    /// This point is one of several flows of a client.
+    pub(super) fn add_flow(&self, person: PersonId, point: &PointInfo, binding: &Binding) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        let list = flows.entry(key).or_default();
+        list.retain(|(other, _)| *other != point.id);
+        list.push((point.id, binding.clone()));
+    }
+
+    /// The newest other flow of the same client that stands and was not tried.
+    pub(super) fn sibling(
+        &self,
+        person: PersonId,
+        inbox: &Arc<str>,
+        tried: &[PointId],
+    ) -> Option<(PointId, Binding, Flow)> {
+        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = flows.get(&(person, Arc::clone(inbox)))?;
+        let usable = |(point, binding): &(PointId, Binding)| {
+            let flow = binding.way.flow(self.boot)?;
+            let fresh = !tried.contains(point) && self.is_open(flow);
+            fresh.then(|| (*point, binding.clone(), flow))
+        };
+        list.iter().rev().find_map(usable)
+    }
+
+    fn forget_flow(&self, person: PersonId, point: &PointInfo) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (person, Arc::clone(&point.inbox));
+        if let Some(list) = flows.get_mut(&key) {
+            list.retain(|(other, _)| *other != point.id);
+            if list.is_empty() {
+                flows.remove(&key);
+            }
         }
     }
 
@@ -254,7 +338,9 @@ impl Front {
     }
 
     /// A point is gone.
-    pub(super) fn unbind(&self, person: PersonId, point: PointId, contact: &str, way: &Way) {
+    pub(super) fn unbind(&self, person: PersonId, info: &PointInfo, binding: &Binding) {
+        self.forget_flow(person, info);
+        let (point, contact, way) = (info.id, &*binding.contact, &binding.way);
         let mut contacts = self
             .contacts
             .write()

@@ -76,6 +76,9 @@ pub(super) struct Binding {
     pub(super) contact: String,
     /// Where requests go.
     pub(super) way: Way,
+    /// Proxies on the way, the first one to be passed first (RFC 3327): values of Route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) path: Vec<String>,
 }
 
 impl Binding {
@@ -84,7 +87,19 @@ impl Binding {
             v: VERSION,
             contact: contact.to_owned(),
             way,
+            path: Vec::new(),
         }
+    }
+
+    /// By way of these proxies.
+    #[must_use]
+    pub(super) fn with_path(self, path: Vec<String>) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The route set of requests to it, as one header value.
+    pub(super) fn route(&self) -> Option<String> {
+        (!self.path.is_empty()).then(|| self.path.join(", "))
     }
 
     pub(super) fn save(&self) -> Handle {
@@ -102,12 +117,19 @@ impl Binding {
 struct WatchHead {
     v: u8,
     way: Way,
+    /// The media type of its bodies; missing in states of older versions.
+    #[serde(default)]
+    kind: String,
 }
 
 /// A subscription: its Call-ID in a line of its own (it is looked at for every event), the way its
 /// SUBSCRIBE came, then the engine's own form.
-pub(super) fn save_watch(way: Way, notifier: &Notifier) -> Handle {
-    let head = WatchHead { v: VERSION, way };
+pub(super) fn save_watch(way: Way, notifier: &Notifier, kind: &str) -> Handle {
+    let head = WatchHead {
+        v: VERSION,
+        way,
+        kind: kind.to_owned(),
+    };
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(notifier.dialog().call_id.as_bytes());
     out.push(b'\n');
@@ -124,11 +146,11 @@ pub(super) fn watch_call_id(handle: &[u8]) -> &[u8] {
 }
 
 /// What [`save_watch`] wrote.
-pub(super) fn restore_watch(handle: &[u8]) -> Option<(Way, Notifier)> {
+pub(super) fn restore_watch(handle: &[u8]) -> Option<(Way, Notifier, String)> {
     let mut parts = handle.splitn(3, |octet| *octet == b'\n').skip(1);
     let head: WatchHead = serde_json::from_slice(parts.next()?).ok()?;
     let notifier = Notifier::restore(parts.next()?).ok()?;
-    (head.v == VERSION).then_some((head.way, notifier))
+    (head.v == VERSION).then_some((head.way, notifier, head.kind))
 }
 
 #[cfg(test)]

@@ -27,15 +27,23 @@ pub(super) struct Batch {
     pub(super) orders: VecDeque<Order>,
     /// Whose watching may have ended.
     pub(super) looks: Vec<Pair>,
-    /// The newest event per watch, in the order the watches came up.
+    /// The newest event per watch, in the order the watches came up; not more than [`TURN`].
     pub(super) presence: Vec<Event>,
+    /// More of them wait.
+    pub(super) more: bool,
 }
+
+/// Watchers that are told in one turn: when thousands of leases end in one second, requests and
+/// answers are seen to in between.
+const TURN: usize = 256;
 
 #[derive(Default)]
 struct Inner {
     batch: Batch,
-    /// Place in `batch.presence` by watch: a newer state replaces an older one that waits.
-    places: HashMap<WatchId, usize>,
+    /// By watch: a newer state replaces an older one that waits.
+    newest: HashMap<WatchId, Event>,
+    /// In the order the watches came up.
+    order: VecDeque<WatchId>,
 }
 
 /// One shard's mailbox.
@@ -73,17 +81,8 @@ impl Inbox {
         let mut inner = self.lock();
         if let Event::Presence { watch, .. } = &event {
             let watch = *watch;
-            match inner.places.get(&watch).copied() {
-                Some(at) => {
-                    if let Some(slot) = inner.batch.presence.get_mut(at) {
-                        *slot = event;
-                    }
-                }
-                None => {
-                    let at = inner.batch.presence.len();
-                    inner.places.insert(watch, at);
-                    inner.batch.presence.push(event);
-                }
+            if inner.newest.insert(watch, event).is_none() {
+                inner.order.push_back(watch);
             }
         } else {
             let bounded = matches!(event, Event::Deliver { .. });
@@ -131,11 +130,23 @@ impl Inbox {
         }
     }
 
-    /// Takes all there is.
+    /// Takes all there is, of events to watchers a turn's worth.
     pub(super) fn take(&self) -> Batch {
         let mut inner = self.lock();
-        inner.places.clear();
-        std::mem::take(&mut inner.batch)
+        let mut batch = std::mem::take(&mut inner.batch);
+        let count = TURN.min(inner.order.len());
+        let turn: Vec<WatchId> = inner.order.drain(..count).collect();
+        batch.presence = turn
+            .iter()
+            .filter_map(|watch| inner.newest.remove(watch))
+            .collect();
+        batch.more = !inner.order.is_empty();
+        batch
+    }
+
+    /// There is more than the last turn took.
+    pub(super) fn again(&self) {
+        self.wake.notify_one();
     }
 
     /// Until something may be there.
@@ -165,5 +176,57 @@ impl ReplySink for Inbox {
     fn reply(&self, token: u64, answer: Answer) {
         self.lock().batch.answers.push((token, answer));
         self.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::address::Address;
+    use crate::core::command::Change;
+    use crate::core::presence::View;
+    use crate::core::time::Time;
+
+    fn event(watch: u32, at: u64) -> Event {
+        let address = Address::parse("a@example.com").unwrap();
+        Event::Presence {
+            person: PersonId(1),
+            of: address.clone(),
+            watcher: address,
+            watch: WatchId(watch),
+            handle: Vec::new().into(),
+            change: Change::Presence(View::offline(Time(at))),
+        }
+    }
+
+    #[test]
+    fn ten_thousand_ends_are_told_in_turns_in_order_and_the_newest_each() {
+        let inbox = Inbox::new(10);
+        for watch in 0..10_000 {
+            assert!(inbox.event(event(watch, 1)).is_ok());
+        }
+        assert!(inbox.event(event(9_999, 2)).is_ok());
+        let mut told = Vec::new();
+        let mut turns = 0;
+        loop {
+            let batch = inbox.take();
+            assert!(batch.presence.len() <= TURN);
+            turns += 1;
+            told.extend(batch.presence.iter().map(|event| match event {
+                Event::Presence {
+                    watch,
+                    change: Change::Presence(view),
+                    ..
+                } => (watch.0, view.since.0),
+                other => panic!("{other:?}"),
+            }));
+            if !batch.more {
+                break;
+            }
+        }
+        assert_eq!(turns, 10_000_usize.div_ceil(TURN));
+        assert!(told.iter().map(|(watch, _)| *watch).eq(0..10_000));
+        assert_eq!(told.last(), Some(&(9_999, 2)));
+        assert!(inbox.take().is_empty());
     }
 }

@@ -1,11 +1,12 @@
 //! MESSAGE (RFC 3428) towards the core.
 
+use super::content;
 use super::neighbour::wire::{Passed, passed};
 use super::place::Named;
 use super::request::Known;
 use super::shard::{Pending, Req, Shard};
 use super::status::{About, accepted};
-use super::translate::{content, shared};
+use super::translate::shared;
 use crate::core::command::{Command, Reply, Route, Submit};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId};
@@ -51,6 +52,7 @@ impl Shard {
             let name = from.display_name()?;
             Some(shared(&name))
         });
+        let carried = content::read(media.as_ref(), encoded, message.body());
         let message = Message {
             id: MessageId(0),
             at: Time(now),
@@ -59,7 +61,7 @@ impl Shard {
             from_name: name.unwrap_or_else(|| shared(&known.granted.account.display_name)),
             to,
             conversation: ConversationId(0),
-            content: content(media.as_ref(), encoded, message.body()),
+            content: carried.content,
             original: Original {
                 stack: SIP,
                 bytes: message.bytes(),
@@ -67,6 +69,7 @@ impl Shard {
             },
             ack: Ack::Any,
             hops,
+            wants: carried.wants,
         };
         if abroad {
             // Its own server has submitted it: what is left is to deliver it.

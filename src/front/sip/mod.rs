@@ -2,16 +2,21 @@
 //!
 //! Path of a request: `listen` (sockets) -> `inbox` of the shard that its Call-ID names -> `request`
 //! (order of checks, `decisions.md` 7) -> one file per method -> the hub -> the same shard answers.
-//! Path of an event: `outbound` -> `inbox` -> `deliver` or `subscribe` -> `listen`.
+//! Path of an event: `outbound` -> `inbox` -> `deliver` or `event` -> `listen`.
 
+mod content;
 mod deliver;
+mod event;
 mod front;
 mod handle;
+mod identity;
 mod inbox;
 mod listen;
+mod load;
 mod locate;
 mod message;
 mod neighbour;
+mod notified;
 mod outbound;
 mod place;
 mod publish;
@@ -19,20 +24,22 @@ mod registrar;
 mod request;
 mod shard;
 mod status;
-mod subscribe;
 mod translate;
+mod unproven;
 
 pub use neighbour::NeighbourLine;
+pub use notified::Notified;
 pub use status::status_of;
 
-use crate::config::Config;
+use crate::config::{Algorithm, Config};
 use crate::core::message::Fidelity;
 use crate::front::SIP;
-use crate::gate::Gate;
+use crate::gate::{Gate, Offer};
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
-use front::{Door, Front, Settings};
+use event::lines::Lines;
+use front::{Door, Fairness, Front, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
 use locate::Locator;
@@ -54,7 +61,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     join: Fidelity::Dropped,
     leave: Fidelity::Dropped,
     invitation: Fidelity::Refused,
-    receipt: Fidelity::Dropped,
+    // Made here for people whose clients make none (RFC 5438).
+    receipt: Fidelity::Adapted,
     opaque: Fidelity::Refused,
 };
 
@@ -115,6 +123,7 @@ impl SipFront {
             inboxes.collect(),
             settings(config, shards),
             (neighbours, Arc::new(locator)),
+            Lines::new(&config.sip),
         ));
         let orders: Weak<Front> = Arc::downgrade(&front);
         front.neighbours.order_at(orders as Weak<dyn Orders>);
@@ -160,6 +169,11 @@ impl SipFront {
         self.front.sockets.start(doors, routes, door);
     }
 
+    /// What became of the last NOTIFY of each subscription.
+    pub fn notified(&self) -> Arc<Notified> {
+        Arc::clone(&self.front.notified)
+    }
+
     /// Open stream connections.
     pub fn connections(&self) -> usize {
         self.front.sockets.connections()
@@ -177,9 +191,23 @@ fn settings(config: &Config, shards: usize) -> Settings {
             default: secs(limits.lease_max).min(3600),
         },
         bindings: limits.bindings,
+        publication: limits.publication_octets,
         transactions: (limits.transactions / shards).max(1),
         message: sockets_limits(config),
         streams: !config.sip.tcp.is_empty(),
+        offer: match config.sip.digest.as_slice() {
+            [Algorithm::Md5] => Offer::Md5,
+            [Algorithm::Sha256] => Offer::Sha256,
+            [Algorithm::Sha256, ..] => Offer::Sha256First,
+            _ => Offer::Both,
+        },
+        fairness: Fairness {
+            rate: limits.unproven_rate,
+            burst: limits.unproven_burst,
+            per_person: limits.requests_per_person,
+            per_source: limits.requests_per_source,
+            loopback: limits.loopback,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use super::front::{Bound, Front};
 use super::handle::{Binding, Way};
 use super::place::Named;
-use super::request::Known;
+use super::request::{Known, SUPPORTED};
 use super::shard::{Pending, Req, Shard};
 use super::status::About;
 use super::translate::shared;
@@ -16,7 +16,7 @@ use crate::core::presence::State;
 use crate::front::SIP;
 use crate::hub::Answer;
 use sip::flow::{Flow, Millis};
-use sip::header::{Contact, Contacts, Host, Uri};
+use sip::header::{Contact, Contacts, Host, NameAddr, Uri};
 use sip::subscription::TooBrief;
 use sip::{HeaderId, RawMessage};
 use std::fmt::Write as _;
@@ -34,6 +34,20 @@ pub(super) struct Registering {
     caller: crate::core::command::Caller,
     /// Keys of the bindings that it put.
     put: Vec<Arc<str>>,
+    outbound: Outbound,
+}
+
+/// What a REGISTER wants of RFC 5626.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outbound {
+    /// Nothing: its Contacts are addresses.
+    Not,
+    /// One of several flows of its client, which ends here and is kept alive.
+    Direct,
+    /// The same, but the flow ends at a proxy that says that it keeps it (`ob` in its Path).
+    Behind,
+    /// It is behind a proxy that does not: 439.
+    Lacking,
 }
 
 impl Shard {
@@ -52,8 +66,17 @@ impl Shard {
         let Some(person) = caller.person else {
             return self.fail(now, &req, &Error::UnknownUser, About::Person);
         };
-        let (changes, put) = match self.changes(&req) {
-            Ok(changes) => changes,
+        let Ok(path) = path(&req.message) else {
+            return self.respond(now, &req, 400, |r| r.reason("Bad Path"));
+        };
+        let outbound = outbound(&req.message, &path);
+        if outbound == Outbound::Lacking {
+            tracing::info!(peer = %req.flow.peer, status = 439, "SIP request refused: reg-id behind a proxy without outbound");
+            return self.respond(now, &req, 439, |r| r);
+        }
+        let (changes, put) = match self.changes(&req, &path, outbound) {
+            Ok(Some(changes)) => changes,
+            Ok(None) => return self.respond(now, &req, 400, |r| r.reason("Several reg-ids")),
             Err(error) => return self.fail(now, &req, &error, About::Person),
         };
         let message = &req.message;
@@ -76,14 +99,21 @@ impl Shard {
             person,
             caller: caller.clone(),
             put,
+            outbound,
         })));
         self.front.hub.send(person, caller, command, reply);
     }
 
-    fn changes(&self, req: &Req) -> Result<(Vec<PointChange>, Vec<Arc<str>>), Error> {
+    /// `None`: several flows in one request, which RFC 5626 6 forbids.
+    fn changes(
+        &self,
+        req: &Req,
+        path: &[String],
+        outbound: Outbound,
+    ) -> Result<Option<Changes>, Error> {
         let message = &req.message;
         let contacts = match message.contacts() {
-            Ok(Contacts::Star) => return Ok((vec![PointChange::RemoveAll], Vec::new())),
+            Ok(Contacts::Star) => return Ok(Some((vec![PointChange::RemoveAll], Vec::new()))),
             Ok(Contacts::List(list)) => list,
             Err(_) => return Err(Error::UnknownUser),
         };
@@ -103,20 +133,35 @@ impl Shard {
                 continue;
             }
             put.push(Arc::clone(&key));
-            changes.push(PointChange::Put(Box::new(
-                self.spec(req, contact, key, lease),
-            )));
+            let mut spec = self.spec(req, contact, (key, path), lease);
+            if outbound != Outbound::Not
+                && let Some(instance) = contact.instance()
+            {
+                // All flows of a client lead to one place: tried in turn, never forked to.
+                spec.inbox = shared(&instance);
+            }
+            changes.push(PointChange::Put(Box::new(spec)));
         }
-        Ok((changes, put))
+        if outbound != Outbound::Not && put.len() > 1 {
+            return Ok(None);
+        }
+        Ok(Some((changes, put)))
     }
 
-    fn spec(&self, req: &Req, contact: &Contact<'_>, key: Arc<str>, lease: u32) -> PointSpec {
+    fn spec(
+        &self,
+        req: &Req,
+        contact: &Contact<'_>,
+        (key, path): (Arc<str>, &[String]),
+        lease: u32,
+    ) -> PointSpec {
         let flow = Flow {
             peer: destination(req, contact),
             ..req.flow
         };
         let stream = req.flow.transport.is_reliable();
-        let binding = Binding::new(contact.uri().text, Way::of(flow, self.front.boot));
+        let binding = Binding::new(contact.uri().text, Way::of(flow, self.front.boot))
+            .with_path(path.to_vec());
         PointSpec {
             inbox: Arc::clone(&key),
             key: Some(key),
@@ -153,14 +198,20 @@ impl Shard {
             }
             lines.push(contact_line(point, &binding, now));
         }
-        let alive = keeps_alive(&done.req);
+        let outbound = done.outbound;
         self.respond(now, &done.req, 200, |r| {
-            let r = if alive {
-                r.header(HeaderId::Require, "outbound")
-                    .header(HeaderId::FlowTimer, KEEP_ALIVE)
-            } else {
-                r
+            // RFC 5626 6: `Require` tells the client that its flows count.
+            let r = match outbound {
+                Outbound::Direct => r
+                    .header(HeaderId::Require, "outbound")
+                    .header(HeaderId::FlowTimer, KEEP_ALIVE),
+                Outbound::Behind => r.header(HeaderId::Require, "outbound"),
+                Outbound::Not | Outbound::Lacking => r,
             };
+            // RFC 3327 5.3: the client learns which way it is reached.
+            let r = r
+                .header(HeaderId::Supported, SUPPORTED)
+                .copy(HeaderId::Path);
             lines
                 .iter()
                 .fold(r, |r, line| r.header(HeaderId::Contact, line))
@@ -170,6 +221,9 @@ impl Shard {
     /// The binding stands: its connection is held, and known by its Contact.
     fn taken_up(&self, done: &Registering, point: &PointInfo, binding: &Binding) {
         let flow = done.req.flow;
+        if done.outbound != Outbound::Not {
+            self.front.add_flow(done.person, point, binding);
+        }
         if !flow.transport.is_reliable() {
             return;
         }
@@ -184,7 +238,8 @@ impl Shard {
         let Some(wire) = self.front.wire(flow) else {
             return;
         };
-        self.front.sockets.hold(&wire);
+        let kept_alive = done.outbound == Outbound::Direct;
+        self.front.sockets.hold(&wire, kept_alive);
         let agent = agent(&done.req.message).to_ascii_lowercase();
         if agent.contains("purple") || agent.contains("pidgin") {
             self.front.sockets.pace(&wire);
@@ -192,19 +247,45 @@ impl Shard {
     }
 }
 
-/// Whether the client offers to keep its connection alive by CRLFs (RFC 5626 4.2.1, 6). Over UDP
-/// it would do so by STUN, which we don't speak.
-fn keeps_alive(req: &Req) -> bool {
-    let outbound = |tag: &str| tag.eq_ignore_ascii_case("outbound");
-    req.flow.transport.is_reliable()
-        && req.message.tokens(HeaderId::Supported).any(outbound)
-        && req.message.values(HeaderId::Via).count() == 1
-        && req
-            .message
-            .contact()
-            .ok()
-            .flatten()
-            .is_some_and(|contact| contact.instance().is_some() && contact.reg_id().is_some())
+/// Changes, and the keys of the bindings that they put.
+type Changes = (Vec<PointChange>, Vec<Arc<str>>);
+
+/// Proxies that one REGISTER may have passed.
+const PATHS: usize = 10;
+
+/// The Path of a REGISTER, each value as written (RFC 3327 5.3).
+fn path(message: &RawMessage) -> Result<Vec<String>, ()> {
+    let read = |value: &[u8]| {
+        NameAddr::parse(value).map_err(|_| ())?;
+        String::from_utf8(value.to_vec()).map_err(|_| ())
+    };
+    let values = message.values(HeaderId::Path).take(PATHS + 1);
+    let path = values.map(read).collect::<Result<Vec<_>, _>>()?;
+    if path.len() > PATHS {
+        return Err(());
+    }
+    Ok(path)
+}
+
+/// RFC 5626 6: what counts is an instance with a number, from a client that knows what it does.
+fn outbound(message: &RawMessage, path: &[String]) -> Outbound {
+    let knows = |tag: &str| tag.eq_ignore_ascii_case("outbound");
+    let numbered = message.contact().ok().flatten().is_some_and(|contact| {
+        contact.instance().is_some() && contact.reg_id().is_some_and(|number| number > 0)
+    });
+    if !numbered || !message.tokens(HeaderId::Supported).any(knows) {
+        return Outbound::Not;
+    }
+    let first = path
+        .first()
+        .and_then(|value| NameAddr::parse(value.as_bytes()).ok());
+    if message.values(HeaderId::Via).count() == 1 {
+        Outbound::Direct
+    } else if first.is_some_and(|first| first.uri.param("ob").is_some()) {
+        Outbound::Behind
+    } else {
+        Outbound::Lacking
+    }
 }
 
 /// User-Agent as text, cut to what is worth keeping.
@@ -281,7 +362,7 @@ impl Front {
             return self.neighbours.ended(&address);
         }
         if let Some(binding) = Binding::restore(&point.handle) {
-            self.unbind(person, point.id, &binding.contact, &binding.way);
+            self.unbind(person, point, &binding);
         }
     }
 }

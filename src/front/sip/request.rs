@@ -1,13 +1,15 @@
 //! The order of checks (`decisions.md` 7): syntax, version, scheme, Max-Forwards, Require,
 //! challenge, bind From, then the method's own file authorises and finds its target.
 
+use super::content;
 use super::front::Front;
+use super::identity;
+use super::load::{Full, Ticket};
 use super::neighbour::Vouch;
 use super::neighbour::wire::{Passed, passed};
 use super::place::Named;
 use super::shard::{Req, Shard};
 use super::status::{About, status};
-use super::translate;
 use crate::core::address::Address;
 use crate::core::error::Error;
 use crate::core::time::Time;
@@ -16,7 +18,7 @@ use crate::gate::{Attempt, Decision, Granted, Offer};
 use sip::build::Response;
 use sip::flow::{Flow, Millis, Transport};
 use sip::raw::Refusal;
-use sip::transaction::{Retention, reply_flow};
+use sip::transaction::reply_flow;
 use sip::verdict::{Fault, FaultReason, Served, serve_verdict};
 use sip::{HeaderId, Method, RawMessage};
 use std::net::IpAddr;
@@ -32,10 +34,10 @@ const METHODS: [Method; 6] = [
 ];
 /// For Allow. ACK and CANCEL are understood.
 const ALLOW: &str = "REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, OPTIONS, ACK, CANCEL";
-/// Event packages served.
-pub(super) const EVENTS: &str = "presence";
 /// COMPAT(many): extensions that need nothing of us.
-const EXTENSIONS: [&str; 1] = ["outbound"];
+const EXTENSIONS: [&str; 2] = ["outbound", "path"];
+/// For Supported.
+pub(super) const SUPPORTED: &str = "outbound, path";
 
 /// An authenticated request.
 pub(super) struct Known {
@@ -52,17 +54,14 @@ impl Shard {
             extensions: &EXTENSIONS,
         };
         if let Err(fault) = serve_verdict(&message, &served) {
-            return self.refuse_stateless(flow, &message, &fault);
+            return self.refuse_stateless(now, flow, &message, &fault);
         }
         self.lend(flow, &message);
         if let Err(nameless) = self.engine.receive(now, flow, message) {
             let request = &nameless.0;
             tracing::info!(peer = %flow.peer, "SIP request without transaction: 400");
-            let bytes = Response::to(request, 400)
-                .received(flow.peer)
-                .to_tag(self.front.tag(request))
-                .finish();
-            self.front.send(reply_flow(request, flow), bytes);
+            let flows = (flow, reply_flow(request, flow));
+            self.front.refuse(now, flows, request, 400, |r| r);
         }
     }
 
@@ -82,35 +81,34 @@ impl Shard {
         }
     }
 
-    fn refuse_stateless(&self, flow: Flow, request: &RawMessage, fault: &Fault) {
+    fn refuse_stateless(&self, now: Millis, flow: Flow, request: &RawMessage, fault: &Fault) {
         tracing::info!(peer = %flow.peer, status = fault.status, cause = %fault.reason, "SIP request refused");
         if request.method() == Some(&Method::Ack) {
             return;
         }
-        let mut response = Response::to(request, fault.status)
-            .received(flow.peer)
-            .to_tag(self.front.tag(request));
-        match fault.reason {
-            FaultReason::MethodNotAllowed | FaultReason::MethodUnknown => {
-                response = response.header(HeaderId::Allow, ALLOW);
-            }
-            FaultReason::Extension => {
-                response = response.header(HeaderId::Unsupported, fault.unsupported.join(", "));
-            }
-            FaultReason::RequestUri | FaultReason::Header(_) => {
-                response = response.reason(fault.reason);
-            }
-            FaultReason::Version | FaultReason::Scheme | FaultReason::Hops => {}
-        }
+        let flows = (flow, reply_flow(request, flow));
         self.front
-            .send(reply_flow(request, flow), response.finish());
+            .refuse(now, flows, request, fault.status, |response| {
+                match fault.reason {
+                    FaultReason::MethodNotAllowed | FaultReason::MethodUnknown => {
+                        response.header(HeaderId::Allow, ALLOW)
+                    }
+                    FaultReason::Extension => {
+                        response.header(HeaderId::Unsupported, fault.unsupported.join(", "))
+                    }
+                    FaultReason::RequestUri | FaultReason::Header(_) => {
+                        response.reason(fault.reason)
+                    }
+                    FaultReason::Version | FaultReason::Scheme | FaultReason::Hops => response,
+                }
+            });
     }
 
     /// Octets that are no message.
-    pub(super) fn refused(&self, flow: Flow, refusal: &Refusal) {
+    pub(super) fn refused(&self, now: Millis, flow: Flow, refusal: &Refusal) {
         tracing::info!(peer = %flow.peer, cause = %refusal.kind, "SIP octets refused");
         if let Some(request) = refusal.salvage.as_deref() {
-            self.answer_refused(flow, request, refusal);
+            self.answer_refused(now, flow, request, refusal);
         }
         // A WebSocket says where the next message starts.
         let framed = matches!(flow.transport, Transport::Ws | Transport::Wss);
@@ -120,7 +118,7 @@ impl Shard {
         }
     }
 
-    fn answer_refused(&self, flow: Flow, request: &RawMessage, refusal: &Refusal) {
+    fn answer_refused(&self, now: Millis, flow: Flow, request: &RawMessage, refusal: &Refusal) {
         let answerable = request.is_request()
             && request.method() != Some(&Method::Ack)
             && request.has(HeaderId::Via)
@@ -128,16 +126,14 @@ impl Shard {
         if !answerable {
             return;
         }
-        let bytes = Response::to(request, refusal.kind.status())
-            .received(flow.peer)
-            .to_tag(self.front.tag(request))
-            .reason(refusal.kind)
-            .finish();
-        self.front.send(reply_flow(request, flow), bytes);
+        let flows = (flow, reply_flow(request, flow));
+        let status = refusal.kind.status();
+        self.front
+            .refuse(now, flows, request, status, |r| r.reason(refusal.kind));
     }
 
     /// A new request, past the checks of form.
-    pub(super) fn request(&mut self, now: Millis, req: Req) {
+    pub(super) fn request(&mut self, now: Millis, mut req: Req) {
         let local = self.local(req.flow);
         let target = match req.message.request_uri() {
             Ok(uri) => self.front.places.named(&uri, local),
@@ -145,7 +141,9 @@ impl Shard {
         };
         let method = req.message.method().cloned();
         if method == Some(Method::Options) && target == Named::Server {
-            return self.options(now, &req);
+            let bare = self.response(&req, 200, |r| r.header(HeaderId::Allow, ALLOW));
+            let forms = [self.response(&req, 200, capabilities), bare];
+            return self.respond_unproven(now, &req, 200, forms);
         }
         if passed(&req.message, &self.front.neighbours.id) == Passed::Circle {
             tracing::warn!(peer = %req.flow.peer, "a request goes round in circles");
@@ -155,16 +153,28 @@ impl Shard {
             // Its proof is the dialog that only the two of us know (RFC 6665 4.1.3).
             return self.notified(now, &req);
         }
+        if method == Some(Method::Publish) && self.is_line_report(&req, &target) {
+            // A telephone system that is known by its address: it has no account.
+            return self.publish(now, req, None, &target);
+        }
         let Some(known) = self.identify(now, &req, local, &target) else {
             return;
         };
+        match self.enter(&req, &known) {
+            Ok(ticket) => req.ticket = ticket,
+            Err(full) => {
+                tracing::warn!(peer = %req.flow.peer, from = %known.from, cause = %full, "SIP request refused: 503");
+                self.front.hub.stats().overloaded.add(1);
+                return self.respond(now, &req, 503, |r| r.header(HeaderId::RetryAfter, 5));
+            }
+        }
         match method {
             Some(Method::Register) => self.register(now, req, &known, local),
             Some(Method::Message) => self.message(now, req, known, &target),
-            Some(Method::Publish) => self.publish(now, req, &known, &target),
+            Some(Method::Publish) => self.publish(now, req, Some(&known), &target),
             Some(Method::Subscribe) => self.subscribe(now, req, &known, &target),
             _ => match self.target(&target, crate::hub::Want::Send) {
-                Ok(_) => self.options(now, &req),
+                Ok(_) => self.respond(now, &req, 200, capabilities),
                 Err(error) => self.fail(now, &req, &error, About::Person),
             },
         }
@@ -212,14 +222,12 @@ impl Shard {
         None
     }
 
-    /// RFC 3261 11.2.
-    fn options(&mut self, now: Millis, req: &Req) {
-        self.respond(now, req, 200, |r| {
-            r.header(HeaderId::Allow, ALLOW)
-                .header(HeaderId::Accept, translate::ACCEPT)
-                .header(HeaderId::AllowEvents, EVENTS)
-                .header(HeaderId::Supported, "outbound")
-        });
+    fn enter(&self, req: &Req, known: &Known) -> Result<Option<Ticket>, Full> {
+        let Some(person) = known.granted.caller.person else {
+            return Ok(None);
+        };
+        let load = &self.front.load;
+        load.enter(person, req.flow.peer.ip()).map(Some)
     }
 
     /// Our end of a flow.
@@ -251,6 +259,10 @@ impl Shard {
                     Some(address) => front.gate.bind(&granted.caller, Some(address)),
                     None => Err(Error::Spoofed),
                 };
+                let bound = bound.and_then(|from| {
+                    identity::bind_preferred(&front, &granted.caller, message, local)?;
+                    Ok(from)
+                });
                 match bound {
                     Ok(from) => Some(Known { granted, from }),
                     Err(error) => {
@@ -266,14 +278,13 @@ impl Shard {
                 } else {
                     (407, HeaderId::ProxyAuthenticate)
                 };
-                self.respond_as(now, req, status, Retention::Stateless, |r| {
-                    values.iter().fold(r, |r, value| r.header(id, value))
-                });
+                self.challenge(now, req, (status, id), &values);
                 None
             }
             Decision::Refused(cause) => {
                 let status = if cause.is_suspended() { 403 } else { 400 };
-                self.respond(now, req, status, |r| r);
+                let forms = [self.response(req, status, |r| r)];
+                self.respond_unproven(now, req, status, forms);
                 None
             }
         }
@@ -303,11 +314,20 @@ impl Shard {
         tracing::info!(peer = %req.flow.peer, method, status, cause = %error, "SIP request refused");
         self.respond(now, req, status, |r| match error {
             Error::TooBrief(least) => r.header(HeaderId::MinExpires, least.as_secs()),
-            Error::Unsupported => r.header(HeaderId::Accept, translate::ACCEPT),
+            Error::Unsupported => r.header(HeaderId::Accept, content::ACCEPT),
             Error::Overloaded | Error::Stopping => r.header(HeaderId::RetryAfter, 5),
             _ => r,
         });
     }
+}
+
+/// RFC 3261 11.2.
+fn capabilities(response: Response<'_>) -> Response<'_> {
+    response
+        .header(HeaderId::Allow, ALLOW)
+        .header(HeaderId::Accept, content::ACCEPT)
+        .header(HeaderId::AllowEvents, super::event::allowed())
+        .header(HeaderId::Supported, SUPPORTED)
 }
 
 fn check(
@@ -337,18 +357,21 @@ fn check(
         stack: SIP,
         domain,
         claimed,
-        offer: offer(message),
+        offer: offer(front, message),
         now: Time(now),
     })
 }
 
 /// What this client may be offered.
-fn offer(message: &RawMessage) -> Offer {
+fn offer(front: &Front, message: &RawMessage) -> Offer {
     // COMPAT(baresip 1.0): one challenge with an algorithm that it does not know makes it give up,
     // wherever it stands; RFC 8760 2.1 only expects that clients skip it.
+    // COMPAT(JsSIP 3): looks at the last challenge only, and knows MD5 alone.
     let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
-    if agent.starts_with("baresip v0.") || agent.starts_with("baresip v1.") {
+    let offer = front.settings.offer;
+    let narrow = ["baresip v0.", "baresip v1.", "JsSIP "];
+    if narrow.iter().any(|name| agent.starts_with(name)) && offer != Offer::Sha256 {
         return Offer::Md5;
     }
-    Offer::Both
+    offer
 }

@@ -1,13 +1,16 @@
 //! One shard: transactions, subscriptions and what is under way, in one task.
 
+use super::deliver::Again;
+use super::event::Cache;
+use super::event::serve::{Served, Subscribing};
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;
+use super::load::Ticket;
 use super::message::Texting;
 use super::neighbour::{Errand, Pair, Upstreams};
 use super::publish::Publishing;
 use super::registrar::Registering;
-use super::subscribe::{Served, Subscribing};
 use crate::core::address::Address;
 use crate::core::command::Change;
 use crate::core::event::Event;
@@ -28,6 +31,8 @@ pub(super) struct Req {
     pub(super) tx: TxId,
     pub(super) flow: Flow,
     pub(super) message: RawMessage,
+    /// Its place under the bounds of its person and source, once those are known.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// What an answer of the hub is for.
@@ -45,16 +50,21 @@ pub(super) enum Pending {
 /// What a request of ours is for.
 pub(super) enum Started {
     /// A message to a point.
-    Text {
-        person: PersonId,
-        address: Address,
-        message: MessageId,
-        point: PointId,
-    },
+    Text(Texted),
     /// A NOTIFY of this subscription.
     Notify(WatchId),
     /// A request to a neighbour.
     Errand(u64),
+}
+
+/// A message of ours to a point.
+pub(super) struct Texted {
+    pub(super) person: PersonId,
+    pub(super) address: Address,
+    pub(super) message: MessageId,
+    pub(super) point: PointId,
+    /// What it takes to send it once more.
+    pub(super) again: Option<Box<Again>>,
 }
 
 /// The state of one shard.
@@ -67,7 +77,8 @@ pub(super) struct Shard {
     /// Subscriptions by Call-ID and our tag.
     pub(super) dialogs: HashMap<Box<str>, Vec<WatchId>>,
     /// What watchers could not be told because they were not connected, the newest each.
-    pub(super) missed: HashMap<WatchId, (Address, Change)>,
+    pub(super) missed: HashMap<WatchId, Change>,
+    pub(super) cache: Cache,
     pub(super) errands: HashMap<u64, Errand>,
     /// When places of errands have been silent for too long; in order of time.
     pub(super) alarms: VecDeque<(Millis, u64)>,
@@ -94,6 +105,7 @@ impl Shard {
             errands: HashMap::new(),
             alarms: VecDeque::new(),
             upstreams: Upstreams::default(),
+            cache: Cache::default(),
             inbox,
             next: 0,
         }
@@ -119,7 +131,12 @@ impl Shard {
                     }
                 }
             }
+            let more = batch.more;
             wake = self.turn(batch);
+            if more {
+                // The rest of the watchers, after whatever came meanwhile.
+                self.inbox.again();
+            }
             tokio::task::consume_budget().await;
         }
     }
@@ -183,7 +200,7 @@ impl Shard {
                     let _ = self.engine.receive(now, flow, message);
                 }
             }
-            Inbound::Refused(wire, refusal) => self.refused(Front::flow(&wire), &refusal),
+            Inbound::Refused(wire, refusal) => self.refused(now, Front::flow(&wire), &refusal),
             Inbound::Closed(wire) => {
                 if let Some(number) = wire.transport.number() {
                     self.engine.handle(now, Input::FlowClosed { flow: number });
@@ -210,12 +227,26 @@ impl Shard {
     fn transaction(&mut self, now: Millis, event: transaction::Event<RawMessage>) {
         use transaction::Event as E;
         match event {
-            E::Request { tx, flow, message } => self.request(now, Req { tx, flow, message }),
+            E::Request { tx, flow, message } => {
+                let ticket = None;
+                let req = Req {
+                    tx,
+                    flow,
+                    message,
+                    ticket,
+                };
+                self.request(now, req);
+            }
             E::Cancel {
                 tx, flow, message, ..
             } => {
                 // There is no INVITE to cancel (RFC 3261 9.2).
-                let req = Req { tx, flow, message };
+                let req = Req {
+                    tx,
+                    flow,
+                    message,
+                    ticket: None,
+                };
                 self.respond(now, &req, 481, |r| r);
             }
             E::Overloaded { reply, message, .. } => {
@@ -259,12 +290,7 @@ impl Shard {
         result: Result<(u16, RawMessage), Failure>,
     ) {
         match started {
-            Started::Text {
-                person,
-                address,
-                message,
-                point,
-            } => self.text_ended(person, address, message, point, result.map(|(s, _)| s)),
+            Started::Text(texted) => self.text_ended(now, texted, result),
             Started::Notify(watch) => self.notify_ended(now, watch, result.map(|(s, _)| s)),
             Started::Errand(errand) => self.errand_ended(now, errand, result),
         }
@@ -300,11 +326,12 @@ impl Shard {
             } => self.presence(now, (person, &of, watcher), watch, &handle, change),
             Event::WatchRestored {
                 person,
+                of,
                 watcher,
                 watch,
                 handle,
                 ..
-            } => self.watch_restored(person, watcher, watch, &handle),
+            } => self.watch_restored((person, &of, watcher), watch, &handle),
             // A message under way can't be taken back; its outcome is told all the same.
             Event::Cancel { .. }
             | Event::InboxPresence { .. }
@@ -351,7 +378,7 @@ impl Shard {
         self.drain(now);
     }
 
-    fn response(
+    pub(super) fn response(
         &self,
         req: &Req,
         status: u16,

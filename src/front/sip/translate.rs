@@ -1,26 +1,15 @@
-//! Bodies both ways: PIDF with RPID, isComposing, text.
+//! Presence documents both ways: PIDF with RPID.
 
-use crate::core::message::{Content, Text};
 use crate::core::presence::{Presence, View};
 use crate::front::mapping::{Spoken, mapping};
-use bytes::Bytes;
-use sip::header::MediaType;
+use sip::body::compose::Published;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 use xml::Element;
 
 /// PIDF (RFC 3863).
 pub(super) const PIDF: &str = "application/pidf+xml";
-/// RFC 3994.
-pub(super) const COMPOSING: &str = "application/im-iscomposing+xml";
-/// RFC 5438 receipts.
-pub(super) const IMDN: &str = "message/imdn+xml";
-/// Types a person without a SIP client can be sent.
-pub(super) const ACCEPT: &str = "text/plain, application/im-iscomposing+xml, message/imdn+xml";
 
-/// RFC 3994 3.3: `active` without `refresh` holds for two minutes.
-const REFRESH: u64 = 120;
 /// Longest note that is kept of a published document, in octets.
 const NOTE: usize = 1024;
 
@@ -90,20 +79,24 @@ fn escape(out: &mut String, text: &str) {
 
 /// What a published document says; `None` if it is not PIDF.
 pub(super) fn read_pidf(body: &[u8]) -> Option<Presence> {
-    let root = xml::parse(body, &xml::Limits::with_bytes(body.len().max(1))).ok()?;
-    if root.name.local() != "presence" {
-        return None;
-    }
+    Published::parse(body)
+        .ok()
+        .map(|document| meaning(&document))
+}
+
+/// What a published document comes to; the document itself is not kept here.
+pub(super) fn meaning(document: &Published) -> Presence {
     let mut reading = Reading::default();
-    reading.walk(&root);
+    reading.walk(document.root());
     let (state, origin) = mapping().read_pidf(&reading.spoken);
     let note = reading.note.filter(|note| !note.is_empty());
-    Some(Presence {
+    Presence {
         state,
         origin,
         token: None,
         note: note.map(Into::into),
-    })
+        document: None,
+    }
 }
 
 #[derive(Default)]
@@ -146,99 +139,6 @@ impl Reading {
     }
 }
 
-/// The isComposing document (RFC 3994).
-pub(super) fn composing(active: bool, valid: Duration) -> String {
-    let state = if active { "active" } else { "idle" };
-    let mut out = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>{state}</state>\
-         <contenttype>text/plain</contenttype>"
-    );
-    if active {
-        // RFC 3994 3.3: below a minute a receiver need not listen.
-        let _ = write!(out, "<refresh>{}</refresh>", valid.as_secs().max(60));
-    }
-    out.push_str("</isComposing>\n");
-    out
-}
-
-fn read_composing(body: &[u8]) -> Option<Content> {
-    let root = xml::parse(body, &xml::Limits::with_bytes(body.len().max(1))).ok()?;
-    if root.name.local() != "isComposing" {
-        return None;
-    }
-    let text = |name: &str| {
-        let found = root.elements().find(|child| child.name.local() == name);
-        found.map(|child| child.trimmed().into_owned())
-    };
-    let refresh = text("refresh").and_then(|text| text.parse().ok());
-    Some(Content::Typing {
-        active: text("state")? == "active",
-        valid: Duration::from_secs(refresh.unwrap_or(REFRESH).min(3600)),
-    })
-}
-
-/// What a MESSAGE body is. Types that only SIP clients understand stay opaque: they are forwarded
-/// to those and refused elsewhere with 415 (`decisions.md` 23).
-pub(super) fn content(media: Option<&MediaType<'_>>, encoded: bool, body: &[u8]) -> Content {
-    let opaque = |what: String| Content::Opaque { what: what.into() };
-    let Some(media) = media else {
-        // RFC 3428 8: without a type there should be no body; an empty one is an empty text.
-        return plain(body, None);
-    };
-    if encoded {
-        return opaque(format!("{}/{} (encoded)", media.kind, media.subtype));
-    }
-    if media.is("text/plain") {
-        return plain(body, media.charset().as_deref());
-    }
-    if media.is(COMPOSING)
-        && let Some(typing) = read_composing(body)
-    {
-        return typing;
-    }
-    if media.is(IMDN) {
-        return Content::Receipt;
-    }
-    opaque(format!("{}/{}", media.kind, media.subtype))
-}
-
-fn plain(body: &[u8], charset: Option<&str>) -> Content {
-    let latin = charset.is_some_and(|name| {
-        let name = name.to_ascii_lowercase();
-        name.starts_with("iso-8859-1") || name == "latin1" || name == "windows-1252"
-    });
-    // Octets that are no UTF-8 are read as Latin-1: nothing is lost, and old clients say nothing.
-    let text = match std::str::from_utf8(body) {
-        Ok(text) if !latin => text.to_owned(),
-        _ => body.iter().map(|octet| char::from(*octet)).collect(),
-    };
-    Content::Text(Text {
-        body: text.into(),
-        media: "text/plain".into(),
-        format: None,
-    })
-}
-
-/// How content that entered by another stack is written here: its type and octets; `None` for what
-/// SIP clients have no form for.
-pub(super) fn render(content: &Content) -> Option<(&'static str, Bytes)> {
-    match content {
-        Content::Text(text) => Some((
-            "text/plain;charset=UTF-8",
-            Bytes::copy_from_slice(text.body.as_bytes()),
-        )),
-        Content::Typing { active, valid } => {
-            Some((COMPOSING, Bytes::from(composing(*active, *valid))))
-        }
-        Content::Join
-        | Content::Leave
-        | Content::Invitation { .. }
-        | Content::Receipt
-        | Content::Opaque { .. } => None,
-    }
-}
-
 /// Shared text.
 pub(super) fn shared(text: &str) -> Arc<str> {
     Arc::from(text)
@@ -256,6 +156,7 @@ mod tests {
             token: None,
             note: note.map(Into::into),
             since: Time(0),
+            documents: None,
         }
     }
 
@@ -302,45 +203,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bodies_become_content() {
-        let read = |kind: &str, body: &[u8]| {
-            let media = MediaType::parse(kind.as_bytes()).unwrap();
-            content(Some(&media), false, body)
-        };
-        let text = |content: Content| match content {
-            Content::Text(text) => text.body.to_string(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(text(read("text/plain", "h\u{e9}".as_bytes())), "h\u{e9}");
-        assert_eq!(
-            text(read("Text/Plain;charset=iso-8859-1", b"h\xe9")),
-            "h\u{e9}"
-        );
-        assert_eq!(text(read("text/plain", b"h\xe9")), "h\u{e9}");
-        let typing = composing(true, Duration::from_secs(5));
-        assert_eq!(
-            read(COMPOSING, typing.as_bytes()),
-            Content::Typing {
-                active: true,
-                valid: Duration::from_secs(60)
-            }
-        );
-        let idle = composing(false, Duration::ZERO);
-        assert!(matches!(
-            read(COMPOSING, idle.as_bytes()),
-            Content::Typing { active: false, .. }
-        ));
-        assert_eq!(read(IMDN, b"<imdn/>"), Content::Receipt);
-        assert!(matches!(read("text/html", b"<b>"), Content::Opaque { .. }));
-        assert!(matches!(read(COMPOSING, b"<x"), Content::Opaque { .. }));
-    }
-
     proptest::proptest! {
         #[test]
         fn nothing_panics(body in proptest::collection::vec(0_u8.., 0..300), note in "\\PC*") {
             let _ = read_pidf(&body);
-            let _ = read_composing(&body);
             let text = pidf(&note, &view(State::Away, Some(&note)));
             proptest::prop_assert!(read_pidf(text.as_bytes()).is_some());
         }

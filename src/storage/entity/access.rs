@@ -30,6 +30,13 @@ struct Entry {
     schemes: Vec<String>,
     grant: u16,
     deny: u16,
+    #[serde(skip_serializing_if = "is_none", default)]
+    ask: u16,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_none(rights: &u16) -> bool {
+    *rights == 0
 }
 
 /// The list as a row.
@@ -76,6 +83,7 @@ fn entry(entry: &AccessEntry) -> Entry {
             .collect(),
         grant: entry.grant.0,
         deny: entry.deny.0,
+        ask: entry.ask.0,
     }
 }
 
@@ -101,6 +109,7 @@ impl TryFrom<Entry> for AccessEntry {
             schemes: entry.schemes.iter().map(scheme).collect::<Result<_, _>>()?,
             grant: Rights(entry.grant),
             deny: Rights(entry.deny),
+            ask: Rights(entry.ask),
         })
     }
 }

@@ -4,7 +4,7 @@ use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide}
 use super::words::{as_address, as_word};
 use crate::core::address::Address;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Ack, Content, Format, Message, Original, Text};
+use crate::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
 use crate::core::port::{KeptRecord, StoreError};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -44,8 +44,18 @@ struct Body {
     #[serde(with = "as_word")]
     ack: Ack,
     hops: u8,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    wants: Option<StoredWants>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     delivered: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredWants {
+    id: String,
+    delivered: bool,
+    failed: bool,
+    kept: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +111,12 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
         key: message.original.key.as_deref().map(str::to_owned),
         ack: message.ack,
         hops: message.hops,
+        wants: message.wants.as_deref().map(|wants| StoredWants {
+            id: wants.id.as_ref().to_owned(),
+            delivered: wants.delivered,
+            failed: wants.failed,
+            kept: wants.kept,
+        }),
         delivered: record.delivered.iter().map(|point| point.0).collect(),
     };
     Ok(vec![
@@ -146,6 +162,14 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
         },
         ack: body.ack,
         hops: body.hops,
+        wants: body.wants.map(|wants| {
+            Arc::new(Wants {
+                id: wants.id.into(),
+                delivered: wants.delivered,
+                failed: wants.failed,
+                kept: wants.kept,
+            })
+        }),
     };
     Ok(KeptRecord {
         person: PersonId(reader.wide("person")?),
@@ -173,7 +197,8 @@ impl From<&Content> for StoredContent {
                 cookie: cookie.as_deref().map(str::to_owned),
                 offer: *offer,
             },
-            Content::Receipt => Self::Receipt,
+            // Never stored: a receipt is for whoever is there.
+            Content::Receipt(_) => Self::Receipt,
             Content::Opaque { what } => Self::Opaque {
                 what: what.as_ref().to_owned(),
             },
@@ -203,7 +228,7 @@ impl From<StoredContent> for Content {
                 cookie: cookie.map(Into::into),
                 offer,
             },
-            StoredContent::Receipt => Self::Receipt,
+            StoredContent::Receipt => Self::Receipt(None),
             StoredContent::Opaque { what } => Self::Opaque { what: what.into() },
         }
     }

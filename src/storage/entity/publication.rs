@@ -2,12 +2,14 @@
 
 use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide};
 use super::words::as_word;
-use crate::core::id::{PersonId, PointId, PublicationId};
+use crate::core::calls::{Call, CallState, Calls};
+use crate::core::id::{PersonId, PointId, PublicationId, Stack};
 use crate::core::port::{PublicationRecord, StoreError};
-use crate::core::presence::{Origin, Presence, State};
+use crate::core::presence::{Document, Origin, Presence, State};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(in crate::storage) const TABLE: Table = Table {
@@ -31,6 +33,8 @@ struct Body {
     point: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     source: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    key: Option<String>,
     #[serde(with = "as_word")]
     state: State,
     #[serde(with = "as_word")]
@@ -39,9 +43,84 @@ struct Body {
     token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    document: Option<Written>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    calls: Option<Lines>,
     set: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     lease: Option<u64>,
+}
+
+/// What was published, whole. Its stack writes text, or else base64 would be needed.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    stack: String,
+    media: String,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Lines {
+    version: u32,
+    calls: Vec<Line>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    id: String,
+    #[serde(with = "as_word")]
+    state: CallState,
+    detail: String,
+}
+
+fn written(document: &Document) -> Option<Written> {
+    // Octets that are no text have no place in JSON; only what watchers see beyond the state of
+    // the table is lost with them.
+    Some(Written {
+        stack: document.stack.name().to_owned(),
+        media: document.media.as_ref().to_owned(),
+        text: std::str::from_utf8(&document.bytes).ok()?.to_owned(),
+    })
+}
+
+impl From<Written> for Document {
+    fn from(written: Written) -> Self {
+        Self {
+            stack: Stack::named(&written.stack),
+            media: written.media.into(),
+            bytes: written.text.into(),
+        }
+    }
+}
+
+impl From<&Calls> for Lines {
+    fn from(calls: &Calls) -> Self {
+        let line = |call: &Call| Line {
+            id: call.id.as_ref().to_owned(),
+            state: call.state,
+            detail: call.detail.as_ref().to_owned(),
+        };
+        Self {
+            version: calls.version,
+            calls: calls.list.iter().map(line).collect(),
+        }
+    }
+}
+
+impl From<Lines> for Calls {
+    fn from(lines: Lines) -> Self {
+        let call = |line: Line| Call {
+            id: line.id.into(),
+            state: line.state,
+            detail: line.detail.into(),
+        };
+        Self {
+            full: true,
+            version: lines.version,
+            list: lines.calls.into_iter().map(call).collect(),
+        }
+    }
 }
 
 /// The record as a row.
@@ -51,10 +130,13 @@ pub(in crate::storage) fn values(record: &PublicationRecord) -> Result<Vec<Value
         v: 1,
         point: record.point.map(|point| point.0),
         source: record.source,
+        key: record.key.as_deref().map(str::to_owned),
         state: presence.state,
         origin: presence.origin,
         token: presence.token.as_deref().map(str::to_owned),
         note: presence.note.as_deref().map(str::to_owned),
+        document: presence.document.as_deref().and_then(written),
+        calls: record.calls.as_ref().map(Lines::from),
         set: record.set.0,
         lease: record.lease.map(millis),
     };
@@ -84,12 +166,15 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<PublicationRecord, S
         stack: reader.stack()?,
         point: body.point.map(PointId),
         source: body.source,
+        key: body.key.map(Into::into),
         presence: Presence {
             state: body.state,
             origin: body.origin,
             token: body.token.map(Into::into),
             note: body.note.map(Into::into),
+            document: body.document.map(|written| Arc::new(written.into())),
         },
+        calls: body.calls.map(Into::into),
         set: Time(body.set),
         lease: body.lease.map(Duration::from_millis),
         expires: reader.maybe_int("expires")?.map(Time),

@@ -4,7 +4,7 @@ use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide}
 use super::words::{as_address, as_word};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::Via;
+use crate::core::command::{Topic, Via, WatchState};
 use crate::core::id::{PersonId, WatchId};
 use crate::core::port::{StoreError, WatchRecord};
 use crate::core::time::Time;
@@ -39,7 +39,23 @@ struct Body {
     via: Via,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     key: Option<String>,
+    #[serde(with = "as_word", default = "presence")]
+    topic: Topic,
+    #[serde(with = "as_word", default = "active")]
+    state: WatchState,
+    #[serde(default)]
+    notify: bool,
+    #[serde(default)]
+    since: u64,
     lease: u64,
+}
+
+fn presence() -> Topic {
+    Topic::Presence
+}
+
+fn active() -> WatchState {
+    WatchState::Active
 }
 
 /// The record as a row.
@@ -51,6 +67,10 @@ pub(in crate::storage) fn values(record: &WatchRecord) -> Result<Vec<Value>, Sto
         scheme: record.scheme,
         via: record.via,
         key: record.key.as_deref().map(str::to_owned),
+        topic: record.topic,
+        state: record.state,
+        notify: record.notify,
+        since: record.since.0,
         lease: millis(record.lease),
     };
     Ok(vec![
@@ -87,6 +107,10 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<WatchRecord, StoreEr
         watcher,
         watcher_person,
         scheme: body.scheme,
+        topic: body.topic,
+        state: body.state,
+        notify: body.notify,
+        since: Time(body.since),
         stack: reader.stack()?,
         via: body.via,
         key: body.key.map(Into::into),

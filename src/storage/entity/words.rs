@@ -1,7 +1,8 @@
 //! The words by which stored bodies name the core's enums. Never change one: add.
 
 use crate::core::access::Scheme;
-use crate::core::command::{Reach, Tether, Via};
+use crate::core::calls::CallState;
+use crate::core::command::{Reach, Tether, Topic, Via, WatchState};
 use crate::core::message::Ack;
 use crate::core::presence::{Origin, State};
 
@@ -54,6 +55,23 @@ words!(Reach {
 words!(Via {
     Direct = "direct",
     Inboxes = "inboxes"
+});
+words!(Topic {
+    Presence = "presence",
+    Watchers = "watchers",
+    Calls = "calls"
+});
+words!(WatchState {
+    Active = "active",
+    Pending = "pending",
+    Waiting = "waiting"
+});
+words!(CallState {
+    Trying = "trying",
+    Proceeding = "proceeding",
+    Early = "early",
+    Confirmed = "confirmed",
+    Terminated = "terminated"
 });
 words!(Scheme {
     Assertion = "assertion",

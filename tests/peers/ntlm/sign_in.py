@@ -8,7 +8,7 @@ somebody else as its sender, then a fresh connection without credentials. Printe
 each, the number of legs, and whether the server proved itself where the library asks for that.
 
 In the environment: SOURCE, the address to come from; TLS1, to speak TLS 1.0 and nothing newer
-(printed then, too).
+(printed then, too); WRONG_BINDING, to bind to a channel that is not this one.
 """
 
 import base64
@@ -91,7 +91,8 @@ def token(response, scheme):
 def binding(connection):
     """tls-server-end-point (RFC 5929); our test certificates are signed with SHA-256."""
     der = connection.sock.getpeercert(binary_form=True)
-    return b"tls-server-end-point:" + hashlib.sha256(der).digest()
+    wrong = os.environ.get("WRONG_BINDING", "").encode()
+    return b"tls-server-end-point:" + hashlib.sha256(der + wrong).digest()
 
 
 class NtlmAuth:
@@ -121,9 +122,22 @@ class Spnego:
         from spnego.channel_bindings import GssChannelBindings
 
         self.scheme = "NTLM" if protocol == "ntlm" else "Negotiate"
+        kerberos = protocol.endswith("kerberos")
         bindings = None
         if TARGET.scheme == "https":
             bindings = GssChannelBindings(application_data=binding(connection))
+        if kerberos:
+            # Whatever tickets the environment names. Inside SPNEGO written in Python, or bare.
+            self.context = spnego.client(
+                hostname="im.example.com",
+                service="HTTP",
+                channel_bindings=bindings,
+                protocol=protocol.removesuffix("-kerberos"),
+                options=spnego.NegotiateOptions.use_negotiate
+                if protocol.startswith("negotiate")
+                else spnego.NegotiateOptions.none,
+            )
+            return
         self.context = spnego.client(
             USER,
             PASSWORD,

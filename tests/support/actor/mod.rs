@@ -59,6 +59,10 @@ pub trait Actor {
     fn set_state(&mut self, state: &str) -> Result<(), String>;
     /// Watches somebody.
     fn watch(&mut self, whom: &str) -> Result<(), String>;
+    /// Reports that a call is going on, or is over.
+    fn on_phone(&mut self, _busy: bool) -> Result<(), String> {
+        Err("only telephones report calls".to_owned())
+    }
     /// Sends a text; the status of the final answer.
     fn say(&mut self, to: &str, text: &str) -> Result<u16, String>;
     /// Says that the user is typing.

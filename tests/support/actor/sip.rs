@@ -29,6 +29,8 @@ pub struct SipActor {
     sequence: u32,
     etag: Option<String>,
     domain: String,
+    /// Reports of calls so far.
+    calls: u32,
 }
 
 impl SipActor {
@@ -66,6 +68,7 @@ impl SipActor {
             sequence: 0,
             etag: None,
             domain: "example.com".to_owned(),
+            calls: 0,
         }
     }
 
@@ -268,6 +271,26 @@ impl Actor for SipActor {
             .map(|answer| status(&answer))
     }
 
+    fn on_phone(&mut self, busy: bool) -> Result<(), String> {
+        self.calls += 1;
+        let state = if busy { "confirmed" } else { "terminated" };
+        let body = format!(
+            "<?xml version=\"1.0\"?><dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" \
+             version=\"{}\" state=\"full\" entity=\"sip:{}@example.com\">\
+             <dialog id=\"c\" direction=\"recipient\"><state>{state}</state></dialog></dialog-info>",
+            self.calls, self.name
+        );
+        let me = format!("sip:{}@example.com", self.name);
+        let call = format!("{}-calls", self.name);
+        let headers =
+            "Event: dialog\r\nExpires: 600\r\nContent-Type: application/dialog-info+xml\r\n";
+        let answer = self.request("PUBLISH", &me, &me, &call, headers, &body)?;
+        match status(&answer) {
+            200 => Ok(()),
+            _ => Err(answer),
+        }
+    }
+
     fn block(&mut self, _: &str, _: bool) -> Result<(), String> {
         Err("a plain SIP user has no way to block (XCAP is another issue's)".to_owned())
     }
@@ -404,6 +427,10 @@ fn understand(message: &str) -> Heard {
             Some(state) if lower.contains("subscription-state: active") => {
                 Heard::Presence { of: from, state }
             }
+            None if lower.contains("subscription-state: pending") => Heard::Presence {
+                of: from,
+                state: "pending".to_owned(),
+            },
             _ => Heard::Other(message.to_owned()),
         };
     }

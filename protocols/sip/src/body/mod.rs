@@ -1,11 +1,20 @@
-//! The bodies of SIMPLE: presence documents, typing, plain text.
+//! The bodies of SIMPLE: presence, watcher and dialog documents, typing, plain text, wrapped
+//! messages and notices.
 //!
 //! Reading is tolerant in what may stand where, strict in XML (the `xml` crate). Writing is what the
 //! narrowest readers understand. States here are those of the documents; the front maps them.
 
+pub mod block;
+pub mod compose;
 pub mod composing;
+pub mod cpim;
+pub mod dialog_info;
+pub mod imdn;
+pub mod multipart;
 pub mod pidf;
 pub mod text;
+pub mod winfo;
+pub mod xpidf;
 
 use thiserror::Error;
 

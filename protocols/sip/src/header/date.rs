@@ -41,6 +41,21 @@ impl Date {
     }
 }
 
+impl Date {
+    /// As documents write it (RFC 3339), with the zone `Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let (year, month, day) = civil(self.0 / DAY);
+        let rest = self.0 % DAY;
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            rest / 3600,
+            rest / 60 % 60,
+            rest % 60
+        )
+    }
+}
+
 impl fmt::Display for Date {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, rest) = (self.0 / DAY, self.0 % DAY);

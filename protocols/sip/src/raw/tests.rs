@@ -132,3 +132,31 @@ fn limits_hold() {
     assert!(framer.next().is_none());
     assert_eq!(framer.pending(), 0);
 }
+
+/// RFC 7118 5: a WebSocket message is one SIP message, with or without Content-Length.
+#[test]
+fn websocket_messages_hold_one_message_each() {
+    let limits = Limits::default();
+    let frame = |text: &str| frame_websocket(&Bytes::copy_from_slice(text.as_bytes()), &limits);
+    let head = "OPTIONS sip:a@b SIP/2.0\r\nCall-ID: 1\r\n";
+    let whole = format!("{head}\r\nbody");
+    let Ok(StreamEvent::Message(message)) = frame(&whole) else {
+        panic!("a message")
+    };
+    assert_eq!(message.body(), b"body");
+    let counted = format!("\r\n{head}l: 4\r\n\r\nbody");
+    assert!(matches!(frame(&counted), Ok(StreamEvent::Message(_))));
+    for two in [format!("{counted}{whole}"), format!("{counted}x")] {
+        let refusal = frame(&two).expect_err("octets behind it");
+        assert_eq!(
+            (refusal.kind, refusal.status()),
+            (RefusalKind::Surplus, 400)
+        );
+        assert!(refusal.salvage.is_some(), "it can be answered");
+    }
+    assert!(matches!(frame("\r\n\r\n"), Ok(StreamEvent::Ping)));
+    assert!(matches!(frame("\r\n"), Ok(StreamEvent::Crlf)));
+    assert!(matches!(frame(""), Ok(StreamEvent::Crlf)));
+    let short = frame(&format!("{head}l: 9\r\n\r\nbody")).expect_err("too short");
+    assert_eq!(short.kind, RefusalKind::ShortBody);
+}

@@ -103,6 +103,27 @@ impl Notifier {
         !self.over && !matches!(self.state, State::Terminated(_))
     }
 
+    /// True while a NOTIFY is not answered: what is given now waits for its end.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// The number of the next NOTIFY, from 0; it goes on rising, with a gap, over a restart. The
+    /// version of packages whose documents are numbered.
+    pub fn next_version(&self) -> u32 {
+        self.dialog.local_cseq
+    }
+
+    /// Goes on numbering where an older subscription in the same dialog stopped.
+    pub fn follow(&mut self, older: &Self) {
+        self.dialog.local_cseq = older.dialog.local_cseq;
+    }
+
+    /// True while authorisation is not decided.
+    pub fn is_pending(&self) -> bool {
+        self.state == State::Pending
+    }
+
     /// True if a SUBSCRIBE within a dialog is for this subscription.
     pub fn holds(&self, subscribe: &RawMessage) -> bool {
         self.dialog.holds(subscribe) && EventId::of(subscribe).as_ref() == Some(&self.event)
@@ -124,7 +145,7 @@ impl Notifier {
 
     /// Authorisation is not decided yet: NOTIFYs say `pending` until [`Notifier::activate`].
     pub fn pend(&mut self) {
-        if self.state == State::Active {
+        if self.is_live() {
             self.state = State::Pending;
         }
     }

@@ -19,7 +19,7 @@ fn name(job: &Job) -> String {
             Change::Properties(changes) => {
                 format!("watch {} {} properties", watch.0.0, changes.len())
             }
-            Change::Ended(..) => "ended".into(),
+            _ => "ended".into(),
         },
     }
 }
@@ -109,6 +109,7 @@ fn message(point_id: u32, id: u128) -> Job {
         },
         ack: Ack::Any,
         hops: 1,
+        wants: None,
     };
     Job {
         person: PersonId(1),
@@ -134,6 +135,7 @@ fn change(watch: u32, state: Presence) -> Job {
                 token: None,
                 note: None,
                 since: Time(0),
+                documents: None,
             }),
         },
     }

@@ -2,7 +2,7 @@
 
 use super::super::app::{Asked, Refused, Reply};
 use super::super::translate;
-use crate::core::access::{AccessEntry, Subject};
+use crate::core::access::{AccessEntry, Right, Rights, Subject};
 use crate::core::command::{Command, Reply as Done};
 use crate::core::error::Error;
 use rvp::document::Acl;
@@ -28,18 +28,81 @@ pub(super) async fn write(asked: &Asked<'_>, list: &Acl) -> Result<Reply, Refuse
             .ok_or(ParseError::Value("rvp-principal"))?;
         entries.push(entry);
     }
-    // What RVP can't say it can't have meant to remove.
+    let domain = asked.account.address.domain();
+    if asked.front.hub.rules().confirms(domain) {
+        entries.iter_mut().for_each(everybody_may_ask);
+    }
     if let Ok(known) = current(asked).await {
-        let hidden = |entry: &AccessEntry| matches!(entry.subject, Subject::Domain(_));
-        entries.extend(known.into_iter().filter(hidden));
+        entries.extend(known.into_iter().filter_map(unsaid));
     }
     asked.call(Command::SetAccess(entries)).await?;
     Ok(Reply::empty())
+}
+
+/// What RVP can't say it can't have meant to remove: entries about domains, and questions that are
+/// open.
+fn unsaid(known: AccessEntry) -> Option<AccessEntry> {
+    match known.subject {
+        Subject::Domain(_) => Some(known),
+        // Written anew with the list itself.
+        Subject::Everybody => None,
+        Subject::Address(_) | Subject::Server(_) => {
+            let question = AccessEntry {
+                grant: Rights::default(),
+                deny: Rights::default(),
+                ..known
+            };
+            (!question.is_silent()).then_some(question)
+        }
+    }
+}
+
+/// Where people are asked, clients that know only yes and no say "everybody may" with every list
+/// they write: no answer to anybody's question.
+fn everybody_may_ask(entry: &mut AccessEntry) {
+    if entry.subject == Subject::Everybody && entry.grant.has(Right::Presence) {
+        entry.grant = entry.grant.without(Right::Presence);
+        entry.ask = entry.ask.with(Right::Presence);
+    }
 }
 
 async fn current(asked: &Asked<'_>) -> Result<Vec<AccessEntry>, Error> {
     match asked.call(Command::Access).await? {
         Done::Access(entries) => Ok(entries),
         _ => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::address::Address;
+
+    fn entry(subject: Subject, grant: Rights, ask: Rights) -> AccessEntry {
+        AccessEntry {
+            subject,
+            schemes: Vec::new(),
+            grant,
+            deny: Rights::default(),
+            ask,
+        }
+    }
+
+    #[test]
+    fn a_rewritten_list_leaves_questions_open() {
+        let presence = Rights::default().with(Right::Presence);
+        let both = presence.with(Right::SendTo);
+        let bob = Subject::Address(Address::parse("bob@example.com").unwrap());
+        let asked = entry(bob.clone(), Rights::default().with(Right::SendTo), presence);
+        let kept = unsaid(asked).expect("the question");
+        assert_eq!(kept, entry(bob.clone(), Rights::default(), presence));
+        assert_eq!(unsaid(entry(bob, both, Rights::default())), None);
+        assert_eq!(unsaid(entry(Subject::Everybody, both, presence)), None);
+        let domain = entry(Subject::Domain("b.example".into()), both, presence);
+        assert_eq!(unsaid(domain.clone()), Some(domain));
+        let mut all = entry(Subject::Everybody, both, Rights::default());
+        everybody_may_ask(&mut all);
+        let sends = Rights::default().with(Right::SendTo);
+        assert_eq!(all, entry(Subject::Everybody, sends, presence));
     }
 }

@@ -148,6 +148,7 @@ async fn submit(
             AckType::DeepAnd => Ack::All,
         },
         hops: u8::try_from(head.hops).unwrap_or(u8::MAX),
+        wants: None,
     };
     if is_peer(asked.caller) {
         // Its own server has submitted it: what is left is to deliver it.

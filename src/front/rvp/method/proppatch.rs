@@ -137,7 +137,9 @@ async fn publish(asked: &Asked<'_>, wanted: &StateValue) -> Result<StateValue, E
             source: Some(asked.ends.peer.ip()),
             client: asked.request.user_agent.as_deref().map(Into::into),
         },
+        key: None,
         presence: Some(translate::presence(&wanted.state)),
+        calls: None,
         lease: Some(lease),
     };
     let answer = match asked.call(Command::Publish(publish.clone())).await {

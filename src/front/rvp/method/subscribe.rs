@@ -8,7 +8,8 @@ use super::super::peer::{is_peer, wire};
 use super::super::{RVP, translate};
 use super::{propfind, seconds, seconds_left};
 use crate::core::command::{
-    Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether, Via, Watch,
+    Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether, Topic, Via,
+    Watch,
 };
 use crate::core::error::Error;
 use crate::core::id::{PointId, Stack, WatchId};
@@ -220,6 +221,7 @@ async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
         Target::Dial(_) | Target::Server | Target::Nowhere => Via::Direct,
     };
     let command = Command::Watch(Watch {
+        topic: Topic::Presence,
         stack: RVP,
         lease: Duration::from_secs(wish.lifetime.into()),
         via,

@@ -3,7 +3,7 @@
 use super::super::RVP;
 use super::super::app::{Asked, Refused, Reply};
 use super::seconds_left;
-use crate::core::command::{Command, PointInfo, Reply as Done};
+use crate::core::command::{Command, PointInfo, Reply as Done, Topic, WatchState};
 use crate::core::error::Error;
 use crate::core::node::INSIDE;
 use rvp::Status;
@@ -48,6 +48,8 @@ pub(super) async fn run(asked: &Asked<'_>, kind: &NotificationType) -> Result<Re
         NotificationType::PropChange => standing
             .watches
             .iter()
+            // Who waits for consent has no subscription, and RVP knows no others than these.
+            .filter(|watch| watch.topic == Topic::Presence && watch.state != WatchState::Waiting)
             .map(|watch| {
                 let href = asked.front.names.href(&watch.watcher, &asked.spoken());
                 Subscription {

@@ -458,7 +458,9 @@ impl Peers {
                 inbox: Some(inbox(of)),
                 ..PointHint::default()
             },
+            key: None,
             presence: Some(presence),
+            calls: None,
             lease: None,
         });
         self.order_of(of, person, command);

@@ -253,12 +253,13 @@ impl Sockets {
         }
     }
 
-    /// Somebody registered over this connection: it may stay idle as long as its client likes.
-    pub(super) fn hold(&self, flow: &Flow) {
+    /// Somebody registered over this connection: it may stay idle as long as its client likes, or,
+    /// if keep-alives were agreed on (RFC 5626 3.5), as long as those come.
+    pub(super) fn hold(&self, flow: &Flow, kept_alive: bool) {
         if let Some(number) = flow.transport.number()
             && let Some(connection) = self.0.connection(number)
         {
-            connection.hold();
+            connection.hold(kept_alive);
         }
     }
 

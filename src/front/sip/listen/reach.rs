@@ -130,6 +130,19 @@ impl Sockets {
         }
     }
 
+    /// Whether we opened this connection, over TLS.
+    pub(in crate::front::sip) fn is_ours(&self, flow: &Flow) -> bool {
+        let Wire::Stream(Transport::Tls, number) = flow.transport else {
+            return false;
+        };
+        let table = self
+            .0
+            .connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        table.dialled.values().any(|other| *other == number)
+    }
+
     /// Where we can be reached by such a transport: what our end of a connection of ours is called.
     fn home(&self, transport: Transport, peer: SocketAddr) -> SocketAddr {
         let fits = |at: &SocketAddr| at.is_ipv4() == peer.is_ipv4();

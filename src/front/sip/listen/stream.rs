@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const GATHER: usize = 16;
 /// Between two messages to a client that reads one per wake-up.
 const PACE: Duration = Duration::from_millis(10);
+/// Silence of a client that has promised a keep-alive every 25 s.
+const FLOW_SILENCE: Duration = Duration::from_secs(120);
 /// To write what is queued when the connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -37,6 +39,8 @@ struct Out {
     queue: VecDeque<Bytes>,
     octets: usize,
     held: bool,
+    /// The client has promised keep-alives: silence means that it is gone.
+    kept_alive: bool,
     paced: bool,
     closing: bool,
     gone: bool,
@@ -85,8 +89,10 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn hold(&self) {
-        self.lock().held = true;
+    pub(super) fn hold(&self, kept_alive: bool) {
+        let mut out = self.lock();
+        out.held = true;
+        out.kept_alive = kept_alive;
     }
 
     pub(super) fn pace(&self) {
@@ -97,6 +103,12 @@ impl Connection {
         let mut out = self.lock();
         out.closing = true;
         out.wake();
+    }
+
+    /// Whether its client may be silent as long as it likes.
+    fn may_idle(&self) -> bool {
+        let out = self.lock();
+        out.held && !out.kept_alive
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -251,7 +263,9 @@ where
             }
             Ok(Turn::Pause) => tokio::time::sleep(PACE).await,
             Ok(Turn::End) => break,
-            Err(_) if connection.lock().held && framer.pending() == 0 => since = Instant::now(),
+            Err(_) if connection.may_idle() && framer.pending() == 0 => since = Instant::now(),
+            // Somebody has registered meanwhile.
+            Err(_) if since.elapsed() < patience(&connection, &framer, &bounds) => {}
             Err(_) => {
                 tracing::debug!(peer = %connection.flow.peer, "SIP connection idle or too slow: closed");
                 break;
@@ -272,10 +286,11 @@ fn patience(connection: &Connection, framer: &StreamFramer, bounds: &Bounds) -> 
     if framer.pending() > 0 && !framer.crlf_pending() {
         return bounds.head_time;
     }
-    if connection.lock().held {
-        bounds.idle.max(Duration::from_secs(3600))
-    } else {
-        bounds.idle
+    let out = connection.lock();
+    match (out.held, out.kept_alive) {
+        (true, true) => FLOW_SILENCE,
+        (true, false) => bounds.idle.max(Duration::from_secs(3600)),
+        (false, _) => bounds.idle,
     }
 }
 

@@ -190,3 +190,180 @@ async fn paced_messages_are_written_one_by_one() {
     let count = client.read(&mut first).await.unwrap();
     assert_eq!(&first[..count], b"two");
 }
+
+/// Two servers that know each other by certificates: each has its own for a domain, and trusts
+/// the other's.
+struct Site {
+    sockets: Sockets,
+    told: mpsc::Receiver<Inbound>,
+    tls: SocketAddr,
+    folder: std::path::PathBuf,
+    _tasks: Tasks,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn site(domain: &str, authorities: &[&Site]) -> Site {
+    let tasks = Tasks::new();
+    let folder =
+        std::env::temp_dir().join(format!("tristack-site-{domain}-{}", std::process::id()));
+    let trusted: Vec<_> = authorities
+        .iter()
+        .map(|site| {
+            site.folder
+                .join("tls-certificate.pem")
+                .display()
+                .to_string()
+        })
+        .collect();
+    let text = format!(
+        "[server]\ndomains = [{domain:?}]\ndata_dir = {:?}\n[sip]\ntcp = []\ntls = \"127.0.0.1:0\"\n\
+         client_certificates = {:?}\n[tls]\nauthorities = {trusted:?}\n",
+        folder.display().to_string(),
+        if trusted.is_empty() { "off" } else { "ask" },
+    );
+    let config = Config::from_text(&text, None, BTreeMap::new()).unwrap();
+    let doors = Doors::of(&config, &Caps::new(100, 100, false)).unwrap();
+    let tls = doors
+        .addresses()
+        .into_iter()
+        .find(|(kind, _)| *kind == Transport::Tls)
+        .unwrap()
+        .1;
+    let sockets = Sockets::bind(&[], &doors, &config.sip.advertise, bounds(), &tasks).unwrap();
+    let known = crate::net::Authorities::of(&config).unwrap();
+    sockets.trust(None, Verifier::new(&known, doors.own()).unwrap());
+    let (tell, told) = mpsc::channel();
+    sockets.start(doors, Routes::default(), Arc::new(Told(tell)));
+    Site {
+        sockets,
+        told,
+        tls,
+        folder,
+        _tasks: tasks,
+    }
+}
+
+/// RFC 5922 7.3: octets go only to who proves the domain they are for; RFC 5923: a connection is
+/// lent by who has proved its own, and used for nobody else.
+#[tokio::test]
+async fn servers_prove_domains_to_each_other_and_lend_connections() {
+    let calling = site("calling.example", &[]);
+    let called = site("called.example", &[&calling]);
+    // The caller is made again, now that it can know the other.
+    let again =
+        crate::net::Authorities::load(&[called.folder.join("tls-certificate.pem")]).unwrap();
+    let files = crate::net::PemFiles {
+        certificate: calling.folder.join("tls-certificate.pem"),
+        key: calling.folder.join("tls-key.pem"),
+    };
+    let own = crate::net::Certificates::load(files).unwrap();
+    calling
+        .sockets
+        .trust(None, Verifier::new(&again, Some(own)).unwrap());
+
+    let wrong = calling.sockets.dial(&Hop::tls(called.tls, "other.example"));
+    calling
+        .sockets
+        .send(&wrong, Bytes::from_static(OPTIONS.as_bytes()))
+        .unwrap();
+    assert!(matches!(next(&calling.told).await, Inbound::Closed(flow) if flow == wrong));
+
+    let flow = calling
+        .sockets
+        .dial(&Hop::tls(called.tls, "called.example"));
+    assert_eq!(
+        flow.transport.number().map(|_| flow.local),
+        Some(calling.tls),
+        "what we are called"
+    );
+    calling
+        .sockets
+        .send(&flow, Bytes::from_static(OPTIONS.as_bytes()))
+        .unwrap();
+    let inbound = loop {
+        match next(&called.told).await {
+            Inbound::Message(inbound, _) => break inbound,
+            Inbound::Closed(_) => {}
+            Inbound::Refused(..) => panic!("a message"),
+        }
+    };
+    let proved = called.sockets.proved(&inbound).unwrap();
+    let names = proved.identities.as_ref().unwrap();
+    assert!(names.speaks_for("calling.example") && !names.speaks_for("called.example"));
+    let theirs = calling.sockets.proved(&flow).unwrap();
+    assert!(
+        theirs
+            .identities
+            .as_ref()
+            .unwrap()
+            .speaks_for("called.example")
+    );
+
+    // Back over the same connection, for the domain it has proved and no other.
+    called.sockets.lend(&inbound, calling.tls.port());
+    let back = Hop::tls(calling.tls, "calling.example");
+    assert_eq!(called.sockets.dial(&back), inbound);
+    let other = called.sockets.dial(&Hop::tls(calling.tls, "third.example"));
+    assert_ne!(other, inbound);
+    called
+        .sockets
+        .send(&inbound, Bytes::from_static(OPTIONS.as_bytes()))
+        .unwrap();
+    assert!(matches!(next(&calling.told).await, Inbound::Message(over, _) if over == flow));
+    // Gone with the connection.
+    called.sockets.close(&inbound);
+    while called
+        .sockets
+        .connection_flow(inbound.transport.number().unwrap())
+        .is_some()
+    {
+        tokio::task::yield_now().await;
+    }
+    assert_ne!(called.sockets.dial(&back), inbound);
+}
+
+#[tokio::test]
+async fn a_plain_connection_is_never_lent() {
+    let (sockets, _, tcp, told, _tasks) = started();
+    let mut client = TcpStream::connect(tcp).await.unwrap();
+    client.write_all(OPTIONS.as_bytes()).await.unwrap();
+    let Inbound::Message(flow, _) = next(&told).await else {
+        panic!("a message")
+    };
+    sockets.lend(&flow, 5060);
+    let at = SocketAddr::new(flow.peer.ip(), 5060);
+    assert_ne!(sockets.dial(&Hop::tcp(at)), flow);
+}
+
+/// RFC 5626: a client that has promised keep-alives and is silent is gone, whatever TCP thinks.
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_flow_that_was_to_be_kept_alive_and_no_other() {
+    let (sockets, _, tcp, told, _tasks) = started();
+    let mut flows = Vec::new();
+    let mut clients = Vec::new();
+    for kept_alive in [true, false] {
+        let mut client = TcpStream::connect(tcp).await.unwrap();
+        client.write_all(OPTIONS.as_bytes()).await.unwrap();
+        let Inbound::Message(flow, _) = next(&told).await else {
+            panic!("a message")
+        };
+        sockets.hold(&flow, kept_alive);
+        flows.push(flow);
+        clients.push(client);
+    }
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        clients[0].write_all(b"\r\n\r\n").await.unwrap();
+        let mut pong = [0; 2];
+        clients[0].read_exact(&mut pong).await.unwrap();
+    }
+    assert!(flows.iter().all(|flow| sockets.is_open(flow)));
+    tokio::time::sleep(Duration::from_secs(125)).await;
+    assert!(matches!(next(&told).await, Inbound::Closed(flow) if flow == flows[0]));
+    assert!(sockets.is_open(&flows[1]));
+}

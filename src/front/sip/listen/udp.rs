@@ -4,6 +4,7 @@ use super::{Flow, Inbound, SendError, Shared, Wire};
 use crate::net::{BindError, bind_udp};
 use bytes::Bytes;
 use sip::raw::{Datagram, frame_datagram};
+use sip::stun;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,6 +80,14 @@ fn take(shared: &Shared, number: u16, local: SocketAddr, peer: SocketAddr, octet
         peer,
         local,
     };
+    if stun::is_stun(octets) {
+        // RFC 5626 4.4.2: the client keeps its way through a NAT open.
+        let answer = stun::answer(octets, peer);
+        if let (Some(answer), Some(socket)) = (answer, shared.udp.get(usize::from(number))) {
+            let _ = socket.send(&answer, peer);
+        }
+        return;
+    }
     match frame_datagram(Bytes::copy_from_slice(octets), &shared.bounds.message) {
         Ok(Datagram::Message(message)) => shared.tell(Inbound::Message(flow, message)),
         Ok(Datagram::KeepAlive) => {}

@@ -1,56 +1,77 @@
-//! SUBSCRIBE and NOTIFY of presence (RFC 6665, RFC 3856): subscriptions are watches.
+//! SUBSCRIBE and NOTIFY (RFC 6665) of all packages: subscriptions are watches.
 
-use super::handle::{Way, restore_watch, save_watch};
-use super::place::Named;
-use super::request::{EVENTS, Known};
-use super::shard::{Pending, Req, Shard, Started};
-use super::status::About;
-use super::translate::{PIDF, pidf};
+use super::{Package, Subject, Writer, allowed, package};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Change, Command, Ended, Reply, Route, Via, Watch};
 use crate::core::error::Error;
 use crate::core::id::{PersonId, WatchId};
-use crate::core::presence::View;
 use crate::front::SIP;
+use crate::front::sip::handle::{Way, restore_watch, save_watch};
+use crate::front::sip::place::Named;
+use crate::front::sip::request::Known;
+use crate::front::sip::shard::{Pending, Req, Shard, Started};
+use crate::front::sip::status::About;
 use crate::hub::{Answer, ReplyTo};
 use sip::HeaderId;
 use sip::dialog::{DialogError, Stamp};
 use sip::flow::{Flow, Millis, Transport};
-use sip::subscription::{After, Content, Notifier, Notify, Reason, TooBrief};
+use sip::subscription::{After, EventId, Notifier, Notify, Reason, TooBrief};
 use sip::transaction::{Failure, Outgoing};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One subscription that is served.
-pub(super) struct Served {
+pub(in crate::front::sip) struct Served {
     notifier: Notifier,
     /// How its SUBSCRIBE came last.
     way: Way,
     /// Whom it watches.
     person: PersonId,
+    /// The address that is watched.
+    of: Address,
     /// Who watches.
     caller: Caller,
+    writer: Writer,
+    /// The newest that came while a NOTIFY was under way.
+    latest: Option<Change>,
 }
 
 /// A SUBSCRIBE under way.
-pub(super) struct Subscribing {
+pub(in crate::front::sip) struct Subscribing {
     req: Req,
     person: PersonId,
+    of: Address,
     caller: Caller,
     notifier: Notifier,
     way: Way,
+    writer: Writer,
 }
 
+/// Octets of a subscription's state beyond which it is refused: who names itself at such length
+/// would have it kept and written into every NOTIFY.
+const LONGEST: usize = 8 * 1024;
+
 impl Shard {
-    pub(super) fn subscribe(&mut self, now: Millis, req: Req, known: &Known, target: &Named) {
-        let event = req.message.event().ok().flatten();
-        if event.is_none_or(|event| event.package != "presence") {
-            return self.respond(now, &req, 489, |r| r.header(HeaderId::AllowEvents, EVENTS));
-        }
-        if !accepts_pidf(&req) {
-            return self.respond(now, &req, 406, |r| r.header(HeaderId::Accept, PIDF));
-        }
+    pub(in crate::front::sip) fn subscribe(
+        &mut self,
+        now: Millis,
+        req: Req,
+        known: &Known,
+        target: &Named,
+    ) {
+        let event = EventId::of(&req.message);
+        let known_package = event.as_ref().and_then(|event| package(&event.package));
+        let Some(package) = known_package else {
+            tracing::info!(peer = %req.flow.peer, event = ?event, "SIP request refused: no such event package");
+            return self.respond(now, &req, 489, |r| {
+                r.header(HeaderId::AllowEvents, allowed())
+            });
+        };
+        let Some(kind) = package.choose(&req.message) else {
+            tracing::info!(peer = %req.flow.peer, package = package.name, "SIP request refused: no body that it accepts");
+            let types = package.types.join(", ");
+            return self.respond(now, &req, 406, |r| r.header(HeaderId::Accept, types));
+        };
         let asked = req.message.expires().unwrap_or(None);
         let lease = match self.front.settings.leases.grant(asked) {
             Ok(seconds) => Duration::from_secs(u64::from(seconds)),
@@ -64,44 +85,65 @@ impl Shard {
         if in_dialog {
             return self.within(now, req, &caller, lease);
         }
-        let (_, account) = match self.target(target, crate::hub::Want::Watch(&caller.address)) {
+        let (of, account) = match self.target(target, crate::hub::Want::Watch(&caller.address)) {
             Ok(found) => found,
             Err(error) => return self.fail(now, &req, &error, About::Subscription),
         };
-        self.first(now, req, caller, account.person, lease);
+        let writer = Writer::new(package, kind);
+        self.first(now, req, caller, (account.person, of, writer), lease);
     }
 
-    fn first(&mut self, now: Millis, req: Req, caller: Caller, person: PersonId, lease: Duration) {
+    fn first(
+        &mut self,
+        now: Millis,
+        req: Req,
+        caller: Caller,
+        (person, of, writer): (PersonId, Address, Writer),
+        lease: Duration,
+    ) {
         let contact = self.contact(req.flow);
         let tag = self.front.tag(&req.message);
         let end = now.saturating_add(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
-        let notifier = match Notifier::accept(&req.message, &tag, &contact, end) {
+        let mut notifier = match Notifier::accept(&req.message, &tag, &contact, end) {
             Ok(notifier) => notifier,
             Err(error) => return self.respond(now, &req, 400, |r| r.reason(error)),
         };
+        // A client that repeats its first SUBSCRIBE has the same dialog still.
+        if let Some(older) = self.same_dialog(&notifier) {
+            notifier.follow(older);
+        }
         let way = Way::of(req.flow, self.front.boot);
-        let dialog = notifier.dialog();
-        let id = notifier.event().id.as_deref().unwrap_or_default();
-        let key = format!("{} {} {id}", dialog.call_id, dialog.remote_tag);
+        let handle = save_watch(way, &notifier, writer.kind);
+        if handle.len() > LONGEST {
+            return self.respond(now, &req, 400, |r| r.reason("Dialog too large"));
+        }
         let command = Command::Watch(Watch {
+            topic: writer.package.topic,
             stack: SIP,
             lease,
             via: Via::Direct,
             notify: true,
-            key: Some(key.into()),
-            handle: save_watch(way, &notifier),
+            key: Some(key(&req, &notifier, writer.package).into()),
+            handle,
         });
         let reply = self.wait(Pending::Subscribe(Box::new(Subscribing {
             req,
             person,
+            of,
             caller: caller.clone(),
             notifier,
             way,
+            writer,
         })));
         self.front.hub.send(person, caller, command, reply);
     }
 
-    pub(super) fn subscribed(&mut self, now: Millis, done: Subscribing, answer: Answer) {
+    pub(in crate::front::sip) fn subscribed(
+        &mut self,
+        now: Millis,
+        done: Subscribing,
+        answer: Answer,
+    ) {
         let (watch, lease) = match answer {
             Ok(Reply::Watching {
                 watch: Some(watch),
@@ -114,13 +156,10 @@ impl Shard {
         self.accept(now, &done.req, lease);
         // Events come by another queue than answers: the first may have been here already, and
         // its NOTIFY, and what waits behind it, must not be forgotten.
-        let dialog = done.notifier.dialog();
-        let known = self.served.get(&watch).is_some_and(|served| {
-            let known = served.notifier.dialog();
-            known.call_id == dialog.call_id
-                && known.local_tag == dialog.local_tag
-                && known.remote_tag == dialog.remote_tag
-        });
+        let known = self
+            .served
+            .get(&watch)
+            .is_some_and(|served| is_same(&served.notifier, &done.notifier));
         if known {
             return;
         }
@@ -130,7 +169,10 @@ impl Shard {
                 notifier: done.notifier,
                 way: done.way,
                 person: done.person,
+                of: done.of,
                 caller: done.caller,
+                writer: done.writer,
+                latest: None,
             },
         );
     }
@@ -169,7 +211,9 @@ impl Shard {
             Err(error) => return self.respond(now, &req, 400, |r| r.reason(error)),
         }
         served.way = Way::of(req.flow, boot);
-        let handle = save_watch(served.way, &served.notifier);
+        // RFC 6665 4.2.1.2: what follows a SUBSCRIBE is the full state.
+        served.writer.anew();
+        let handle = save_watch(served.way, &served.notifier, served.writer.kind);
         let person = served.person;
         // A lease of zero ends it and makes the last notification.
         let command = Command::RenewWatch {
@@ -182,7 +226,13 @@ impl Shard {
         self.front.hub.send(person, caller.clone(), command, reply);
     }
 
-    pub(super) fn refreshed(&mut self, now: Millis, req: &Req, watch: WatchId, answer: Answer) {
+    pub(in crate::front::sip) fn refreshed(
+        &mut self,
+        now: Millis,
+        req: &Req,
+        watch: WatchId,
+        answer: Answer,
+    ) {
         match answer {
             Ok(Reply::Watching { lease, .. }) => self.accept(now, req, lease),
             Ok(_) => self.accept(now, req, Duration::ZERO),
@@ -207,6 +257,16 @@ impl Shard {
         watches.iter().find(holds).copied()
     }
 
+    /// The subscription that has the same dialog and event already.
+    fn same_dialog(&self, notifier: &Notifier) -> Option<&Notifier> {
+        let dialog = notifier.dialog();
+        let key = dialog_key(&dialog.call_id, &dialog.local_tag);
+        let served = self.dialogs.get(&*key)?.iter();
+        let mut served = served.filter_map(|watch| self.served.get(watch));
+        let same = |served: &&Served| is_same(&served.notifier, notifier);
+        served.find(same).map(|served| &served.notifier)
+    }
+
     fn serve(&mut self, watch: WatchId, served: Served) {
         let dialog = served.notifier.dialog();
         let key = dialog_key(&dialog.call_id, &dialog.local_tag);
@@ -219,6 +279,7 @@ impl Shard {
 
     fn forget(&mut self, watch: WatchId) {
         self.missed.remove(&watch);
+        self.front.notified.forget(watch);
         let Some(served) = self.served.remove(&watch) else {
             return;
         };
@@ -238,17 +299,21 @@ impl Shard {
 
     /// A subscription that was there before the restart. Its NOTIFY follows with the next change
     /// or refresh.
-    pub(super) fn watch_restored(
+    pub(in crate::front::sip) fn watch_restored(
         &mut self,
-        person: PersonId,
-        watcher: Address,
+        (person, of, watcher): (PersonId, &Address, Address),
         watch: WatchId,
         handle: &[u8],
     ) {
         if self.served.contains_key(&watch) {
             return;
         }
-        let Some((way, notifier)) = restore_watch(handle) else {
+        let restored = restore_watch(handle).and_then(|(way, notifier, kind)| {
+            let package = package(&notifier.event().package)?;
+            let kind = package.kind(&kind).or(package.types.first().copied())?;
+            Some((way, notifier, Writer::new(package, kind)))
+        });
+        let Some((way, notifier, writer)) = restored else {
             tracing::warn!(%watcher, "SIP subscription can't be restored: unreadable state");
             return;
         };
@@ -259,7 +324,10 @@ impl Shard {
                 notifier,
                 way,
                 person,
+                of: of.clone(),
                 caller,
+                writer,
+                latest: None,
             },
         );
     }
@@ -283,7 +351,7 @@ impl Shard {
     }
 
     /// Something to tell a watcher.
-    pub(super) fn presence(
+    pub(in crate::front::sip) fn presence(
         &mut self,
         now: Millis,
         (person, of, watcher): (PersonId, &Address, Address),
@@ -291,67 +359,84 @@ impl Shard {
         handle: &[u8],
         change: Change,
     ) {
-        self.watch_restored(person, watcher, watch, handle);
+        if matches!(
+            change,
+            Change::Ended(Ended::Replaced, _) | Change::Last(Ended::Replaced, _)
+        ) {
+            // The device that had it has a newer one, maybe in the same dialog: not a word.
+            return self.forget(watch);
+        }
+        if matches!(change, Change::Properties(_)) {
+            // Profile fields have no place in PIDF.
+            return;
+        }
+        self.watch_restored((person, of, watcher), watch, handle);
+        self.tell(now, watch, change);
+    }
+
+    /// Tells a watcher, or keeps it until he can be told: each what is newest, in order.
+    fn tell(&mut self, now: Millis, watch: WatchId, change: Change) {
+        let Some(served) = self.served.get_mut(&watch) else {
+            return;
+        };
+        if served.notifier.is_under_way() {
+            served.latest = Some(change);
+            return;
+        }
         let Some(served) = self.served.get(&watch) else {
             return;
         };
         let flow = self.flow_of(served);
-        if flow.is_none() && matches!(served.caller.route, Route::Peer(_)) {
-            return self.presence_abroad(now, watch, of, change);
-        }
-        let Some(flow) = flow else {
+        let abroad = matches!(served.caller.route, Route::Peer(_));
+        if flow.is_none() && !abroad {
             // Its client may come back over another connection before the lease ends.
-            match change {
-                Change::Presence(_) => {
-                    self.missed.insert(watch, (of.clone(), change));
-                }
-                Change::Ended(..) => self.forget(watch),
-                Change::Properties(_) => {}
+            if matches!(change, Change::Ended(..) | Change::Last(..)) {
+                self.forget(watch);
+            } else {
+                self.missed.insert(watch, change);
             }
             return;
-        };
+        }
         self.missed.remove(&watch);
-        let (via, branch) = self.stamp(flow, watch);
+        let (via, branch) = match flow {
+            Some(flow) => self.stamp(flow, watch),
+            // A connection to the neighbour is made first, and its Via written then.
+            None => ("SIP/2.0/TCP x".to_owned(), "z9hG4bKx".to_owned()),
+        };
         let stamp = Stamp {
             via: &via,
             branch: &branch,
         };
+        let limit = flow.map_or(LARGEST, |flow| self.limit(flow));
         let Some(served) = self.served.get_mut(&watch) else {
             return;
         };
+        let account = self.front.hub.directory().account(served.person);
+        let subject = Subject {
+            of: &served.of,
+            version: served.notifier.next_version(),
+            limit,
+            name: account.as_ref().map_or("", |account| &account.display_name),
+        };
+        let content = served.writer.write(subject, &change, &mut self.cache);
         let notifier = &mut served.notifier;
         let notify = match change {
-            Change::Presence(view) => notifier.notify(now, document(of, &view), stamp),
-            Change::Ended(ended, view) => {
-                notifier.terminate(now, reason(ended), Some(document(of, &view)), stamp)
+            Change::Ended(why, _) | Change::Last(why, _) => {
+                notifier.terminate(now, reason(why), Some(content), stamp)
             }
-            // Profile fields have no place in PIDF.
-            Change::Properties(_) => None,
-        };
-        if let Some(notify) = notify {
-            self.send_notify(now, watch, flow, &branch, notify);
-        }
-    }
-
-    /// The same for somebody at a neighbour whose SUBSCRIBE came over a connection that is gone.
-    fn presence_abroad(&mut self, now: Millis, watch: WatchId, of: &Address, change: Change) {
-        let stamp = Stamp {
-            via: "SIP/2.0/TCP x",
-            branch: "z9hG4bKx",
-        };
-        let Some(served) = self.served.get_mut(&watch) else {
-            return;
-        };
-        let notifier = &mut served.notifier;
-        let notify = match change {
-            Change::Presence(view) => notifier.notify(now, document(of, &view), stamp),
-            Change::Ended(ended, view) => {
-                notifier.terminate(now, reason(ended), Some(document(of, &view)), stamp)
+            Change::Pending(_) => {
+                notifier.pend();
+                notifier.notify(now, content, stamp)
             }
-            Change::Properties(_) => None,
+            _ => {
+                notifier.activate();
+                notifier.notify(now, content, stamp)
+            }
         };
-        if let Some(notify) = notify {
-            self.send_abroad(now, watch, &notify);
+        match (notify, flow) {
+            (Some(notify), Some(flow)) => self.send_notify(now, watch, flow, &branch, notify),
+            (Some(notify), None) => self.send_abroad(now, watch, &notify),
+            (None, _) => {}
         }
     }
 
@@ -364,6 +449,19 @@ impl Shard {
         self.notify_abroad(now, watch, (&watcher, &next_hop, source), &notify.bytes);
     }
 
+    /// Octets of a body that this way carries.
+    fn limit(&self, flow: Flow) -> usize {
+        if flow.transport.is_reliable() {
+            LARGEST
+        } else {
+            self.front
+                .settings
+                .udp_max
+                .saturating_sub(HEAD)
+                .min(LARGEST)
+        }
+    }
+
     fn flow_of(&self, served: &Served) -> Option<Flow> {
         let target = &served.notifier.dialog().target;
         self.front.way(&served.way, target).or_else(|| {
@@ -373,7 +471,7 @@ impl Shard {
     }
 
     /// A client came back: tells it what it missed.
-    pub(super) fn make_good(&mut self, now: Millis, person: PersonId) {
+    pub(in crate::front::sip) fn make_good(&mut self, now: Millis, person: PersonId) {
         let missed: Vec<WatchId> = self
             .missed
             .keys()
@@ -384,14 +482,9 @@ impl Shard {
             })
             .collect();
         for watch in missed {
-            let Some((of, change)) = self.missed.remove(&watch) else {
-                continue;
-            };
-            let Some(served) = self.served.get(&watch) else {
-                continue;
-            };
-            let known = (served.person, &of, served.caller.address.clone());
-            self.presence(now, known, watch, &[], change);
+            if let Some(change) = self.missed.remove(&watch) {
+                self.tell(now, watch, change);
+            }
         }
     }
 
@@ -416,7 +509,7 @@ impl Shard {
         self.drain(now);
     }
 
-    pub(super) fn notify_ended(
+    pub(in crate::front::sip) fn notify_ended(
         &mut self,
         now: Millis,
         watch: WatchId,
@@ -426,50 +519,22 @@ impl Shard {
             return;
         };
         let live = served.notifier.is_live();
+        self.front.notified.note(watch, result);
         let after = match result {
             Ok(status) => served.notifier.answered(status),
             Err(Failure::Timeout) => served.notifier.silent(),
             Err(Failure::Transport) => served.notifier.unreachable(),
         };
         match after {
-            After::Quiet => {}
             After::Ended if live => self.gone(watch),
             After::Ended => self.forget(watch),
-            After::More => self.say_more(now, watch),
-        }
-    }
-
-    fn say_more(&mut self, now: Millis, watch: WatchId) {
-        let Some(served) = self.served.get(&watch) else {
-            return;
-        };
-        let flow = self.flow_of(served);
-        if flow.is_none() && matches!(served.caller.route, Route::Peer(_)) {
-            let stamp = Stamp {
-                via: "SIP/2.0/TCP x",
-                branch: "z9hG4bKx",
-            };
-            let served = self.served.get_mut(&watch);
-            let next = served.and_then(|served| served.notifier.next(now, stamp));
-            if let Some(notify) = next {
-                self.send_abroad(now, watch, &notify);
+            // What came meanwhile was kept here, not there.
+            After::Quiet | After::More => {
+                let latest = self.served.get_mut(&watch).and_then(|s| s.latest.take());
+                if let Some(change) = latest {
+                    self.tell(now, watch, change);
+                }
             }
-            return;
-        }
-        let Some(flow) = flow else {
-            return self.gone(watch);
-        };
-        let (via, branch) = self.stamp(flow, watch);
-        let stamp = Stamp {
-            via: &via,
-            branch: &branch,
-        };
-        let next = self
-            .served
-            .get_mut(&watch)
-            .and_then(|served| served.notifier.next(now, stamp));
-        if let Some(notify) = next {
-            self.send_notify(now, watch, flow, &branch, notify);
         }
     }
 
@@ -492,17 +557,25 @@ impl Shard {
     fn stamp(&mut self, flow: Flow, watch: WatchId) -> (String, String) {
         let token = self.token();
         let branch = format!("z9hG4bKn{:x}.{:x}.{token:x}", self.front.boot, watch.0);
-        (self.via(flow), branch)
+        (format!("{}{}", self.via(flow), self.alias(flow)), branch)
     }
 
     /// Our Via without parameters.
-    pub(super) fn via(&self, flow: Flow) -> String {
+    pub(in crate::front::sip) fn via(&self, flow: Flow) -> String {
         let place = self.sent_by(flow);
         format!("SIP/2.0/{} {place}", flow.transport.via_token())
     }
 
+    /// What a Via of ours says behind its place: over TLS, what we opened may be used both ways
+    /// (RFC 5923 5).
+    pub(in super::super) fn alias(&self, flow: Flow) -> &'static str {
+        let wire = self.front.wire(flow);
+        let ours = wire.is_some_and(|wire| self.front.sockets.is_ours(&wire));
+        if ours { ";alias" } else { "" }
+    }
+
     /// Our Contact on this flow.
-    pub(super) fn contact(&self, flow: Flow) -> String {
+    pub(in crate::front::sip) fn contact(&self, flow: Flow) -> String {
         let place = self.sent_by(flow);
         match flow.transport {
             Transport::Udp => format!("sip:{place}"),
@@ -522,21 +595,37 @@ impl Shard {
     }
 }
 
-/// RFC 3856 6.7: without Accept it is PIDF.
-fn accepts_pidf(req: &Req) -> bool {
-    let mut ranges = req.message.accept().flatten().peekable();
-    ranges.peek().is_none() || ranges.any(|range| range.covers(PIDF))
+/// Octets of a body over a connection.
+const LARGEST: usize = 48 * 1024;
+/// Octets of a datagram left to the head.
+const HEAD: usize = 1_500;
+
+/// What makes two subscriptions of a watcher one: the device where it names itself (RFC 5626 4.1),
+/// else the Call-ID, which a client that comes again takes along; the package and the id.
+fn key(req: &Req, notifier: &Notifier, package: &Package) -> String {
+    let id = notifier.event().id.as_deref().unwrap_or_default();
+    let contact = req.message.contact().ok().flatten();
+    let instance = contact.as_ref().and_then(sip::header::Contact::instance);
+    match instance {
+        Some(instance) => format!("device {instance} {} {id}", package.name),
+        None => format!("call {} {} {id}", notifier.dialog().call_id, package.name),
+    }
 }
 
-fn document(of: &Address, view: &View) -> Content {
-    let entity = format!("sip:{of}");
-    Content::new(Arc::<str>::from(PIDF), pidf(&entity, view))
+fn is_same(a: &Notifier, b: &Notifier) -> bool {
+    let (one, other) = (a.dialog(), b.dialog());
+    one.call_id == other.call_id
+        && one.local_tag == other.local_tag
+        && one.remote_tag == other.remote_tag
+        && a.event() == b.event()
 }
 
 fn reason(ended: Ended) -> Reason {
     match ended {
         // RFC 6665 4.4.1: what a subscriber ended itself says "timeout", too.
-        Ended::Expired | Ended::Unwatched => Reason::Timeout,
+        Ended::Expired | Ended::Unwatched | Ended::Replaced => Reason::Timeout,
+        Ended::Rejected => Reason::Rejected,
+        Ended::GaveUp => Reason::GiveUp,
         Ended::NoResource => Reason::NoResource,
         Ended::Deactivated => Reason::Deactivated,
     }

@@ -7,15 +7,13 @@
 //! ```
 //!
 //! Each line on standard input is an event. Shown here: many watches with `rvp::client`, presence
-//! kept in a table, renewals, texts to those online, honest counts.
+//! kept in a table, texts to those online, honest counts.
 
 use rvp::NodeUrl;
-use rvp::client::{Client, ClientError, Event, Settings};
+use rvp::client::{Client, ClientError, Event, Events, Settings};
 use rvp::document::{Property, State};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// What came of one alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,13 +34,10 @@ struct Person {
 /// The watcher.
 pub(crate) struct Alert {
     client: Client,
-    events: mpsc::Receiver<Event>,
+    events: Events,
     people: BTreeMap<String, Person>,
     session: String,
 }
-
-/// The presence lease is 1,200 s and the watches' 14,400 s: both are refreshed well before.
-const REFRESH: Duration = Duration::from_secs(900);
 
 impl Alert {
     /// Signs in and watches everybody; who cannot be watched is named by the error.
@@ -137,15 +132,10 @@ pub(crate) async fn run(
     mut lines: mpsc::Receiver<String>,
     report: impl Fn(&str, Outcome),
 ) {
-    let mut refresh = interval_at(Instant::now() + REFRESH, REFRESH);
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             more = alert.listen() => if !more { return },
-            _ = refresh.tick() => if let Err(error) = alert.client.renew().await {
-                eprintln!("renewal: {error}");
-            },
             line = lines.recv() => match line {
                 None => return,
                 Some(line) => report(&line, alert.tell(&line).await),

@@ -5,12 +5,14 @@
 //! spelling was typed. `verifiers` keeps only the derived values of the usual spellings; a client
 //! that sends another spelling can't sign in then.
 
+mod sealed;
+
 use crate::core::address::Address;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, Secret};
 use auth::digest::{Algorithm, Hex, ha1};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::KeyInit;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
@@ -22,10 +24,6 @@ use zeroize::Zeroizing;
 /// Name of the key file inside the data directory.
 pub const KEY_FILE: &str = "secret.key";
 
-/// First octet of a sealed blob.
-const VERSION: u8 = 1;
-/// Octets of an XChaCha20 nonce.
-const NONCE: usize = 24;
 /// First octet of what is sealed.
 const PASSWORD: u8 = b'p';
 const VERIFIERS: u8 = b'v';
@@ -167,41 +165,11 @@ impl Credentials {
                 plain.extend_from_slice(text.as_bytes());
             }
         }
-        let nonce = random::<NONCE>()?;
-        let aad = person.0.to_be_bytes();
-        let payload = Payload {
-            msg: &plain,
-            aad: &aad,
-        };
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_| CredentialError::Unsealed)?;
-        let mut blob = Vec::with_capacity(1 + NONCE + sealed.len());
-        blob.push(VERSION);
-        blob.extend_from_slice(&nonce);
-        blob.extend_from_slice(&sealed);
-        Ok(Secret(blob))
+        self.encrypt(&person.0.to_be_bytes(), &plain)
     }
 
     fn unseal(&self, account: &Account) -> Result<Opened, CredentialError> {
-        let fault = CredentialError::Unsealed;
-        let Some((&VERSION, rest)) = account.secret.0.split_first() else {
-            return Err(fault);
-        };
-        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE>() else {
-            return Err(fault);
-        };
-        let aad = account.person.0.to_be_bytes();
-        let payload = Payload {
-            msg: sealed,
-            aad: &aad,
-        };
-        let plain = self
-            .cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| CredentialError::Unsealed)?;
-        let plain = Zeroizing::new(plain);
+        let plain = self.decrypt(&account.person.0.to_be_bytes(), &account.secret)?;
         let (kind, text) = plain.split_first().ok_or(CredentialError::Unsealed)?;
         let text = std::str::from_utf8(text).map_err(|_| CredentialError::Unsealed)?;
         let text = Zeroizing::new(text.to_owned());

@@ -9,6 +9,7 @@ mod support;
 #[path = "../examples/helpdesk/main.rs"]
 mod helpdesk;
 #[path = "../examples/notification_target.rs"]
+#[allow(dead_code)] // Its `main`.
 mod notification_target;
 #[path = "../examples/package_tracking.rs"]
 mod package_tracking;

@@ -110,6 +110,7 @@ const CRATES: [(&str, &[&str]); 17] = [
             "hyper",
             "hyper_util",
             "sip",
+            "xcap",
             "xml",
             "auth",
             "getrandom",
@@ -118,7 +119,7 @@ const CRATES: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates whose use is part of the design.
-const RESTRICTED: [&str; 19] = [
+const RESTRICTED: [&str; 20] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -127,6 +128,7 @@ const RESTRICTED: [&str; 19] = [
     "sqlx",
     "rvp",
     "sip",
+    "xcap",
     "xml",
     "auth",
     "toml",
@@ -385,7 +387,7 @@ fn protocol_crates_depend_on_nothing_impure() {
 #[test]
 fn protocol_crates_never_look_at_a_clock_or_roll_dice() {
     let mut faults = Vec::new();
-    for folder in ["xml", "auth", "rvp", "sip"] {
+    for folder in ["xml", "auth", "rvp", "sip", "xcap"] {
         let mut files = Vec::new();
         rust_files(
             &root().join("protocols").join(folder).join("src"),

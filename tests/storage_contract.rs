@@ -17,6 +17,8 @@ use support::records::{access, account, address, kept, point, property, publicat
 use support::temporary::Temporary;
 use tristack::core::access::Scheme;
 use tristack::core::address::Address;
+use tristack::core::contacts::ContactList;
+use tristack::core::documents::{DocumentId, DocumentInfo};
 use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, WatchId};
 use tristack::core::node::{Holder, Node};
 use tristack::core::port::{
@@ -85,6 +87,11 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
         watches: vec![watch(person, 4), watch(person, 0x7fff_ffff)],
         properties: vec![(name.clone(), value.clone())],
         access: Some(access()),
+        documents: vec![
+            document("lists", "index", 7),
+            document("rules", "a b/ü", u64::MAX),
+        ],
+        contacts: Some(contacts()),
         kept: vec![kept(person, 9), kept(person, u128::MAX)],
         changed: Some(Time(1_000_000)),
     };
@@ -100,6 +107,11 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
     writes.extend(records.watches.iter().cloned().map(Write::PutWatch));
     writes.push(Write::PutProperty(person, name, value));
     writes.push(Write::PutAccess(person, access()));
+    for info in &records.documents {
+        let content = info.id.name.as_bytes().to_vec();
+        writes.push(Write::PutDocument(person, info.clone(), content.into()));
+    }
+    writes.push(Write::PutContacts(person, contacts()));
     writes.push(Write::PutChange(person, Time(999_999)));
     writes.push(Write::PutChange(person, Time(1_000_000)));
     writes.extend(records.kept.iter().cloned().map(Write::PutKept));
@@ -359,6 +371,7 @@ async fn nodes_and_what_is_held_at_them(kind: &impl Kind) {
 async fn targets_and_what_waits_for_them(kind: &impl Kind) {
     let store = kind.open().await;
     let target = |person, id| TargetRecord {
+        sealed: id % 2 == 0,
         person,
         id,
         url: "http://app.example:8080/hook?x=y".to_owned(),
@@ -398,6 +411,77 @@ async fn targets_and_what_waits_for_them(kind: &impl Kind) {
     store.commit(batch).await.unwrap();
     assert!(store.targets().await.unwrap().is_empty());
     same(&store.backlog().await.unwrap(), &vec![waits(BOB, 2, 1)]);
+    kind.close(store).await;
+}
+
+fn document(usage: &str, name: &str, tag: u64) -> DocumentInfo {
+    DocumentInfo {
+        id: DocumentId {
+            usage: usage.into(),
+            name: name.into(),
+        },
+        tag,
+        size: name.len(),
+        modified: Time(1_234),
+        due: (tag == 7).then_some(Time(5_678)),
+    }
+}
+
+fn contacts() -> ContactList {
+    let mut list = ContactList {
+        version: 3,
+        ..ContactList::default()
+    };
+    list.add(address("bob@example.com"), "B\u{f6}b", "Friends/\u{fc}");
+    list.add(address("carol@example.com"), "", "");
+    list
+}
+
+async fn documents_and_their_octets(kind: &impl Kind) {
+    let store = kind.open().await;
+    let info = document("lists", "index", 1);
+    let octets = vec![0, 255, b'<', 10];
+    let put = |person, info: &DocumentInfo, octets: &[u8]| {
+        Write::PutDocument(person, info.clone(), octets.to_vec().into())
+    };
+    let batch = vec![
+        put(ALICE, &info, b"first"),
+        put(ALICE, &info, &octets),
+        put(BOB, &document("lists", "other", 2), b""),
+        put(BOB, &document("rules", "index", 3), b"rules"),
+    ];
+    store.commit(batch).await.unwrap();
+    kind.close(store).await;
+    let store = kind.open().await;
+    let found = store.document(ALICE, info.id.clone()).await.unwrap();
+    assert_eq!(found, Some((info.clone(), octets.clone().into())));
+    let missing = store.document(BOB, info.id.clone()).await.unwrap();
+    assert_eq!(missing, None);
+    let all = store.documents("lists".into()).await.unwrap();
+    let all: Vec<_> = all
+        .iter()
+        .map(|(p, i, c)| (*p, &*i.id.name, c.len()))
+        .collect();
+    assert_eq!(all, [(ALICE, "index", 4), (BOB, "other", 0)]);
+    // Within one batch the last word counts, for both tables.
+    let newer = document("lists", "index", 9);
+    let batch = vec![
+        Write::DeleteDocument(ALICE, info.id.clone()),
+        put(ALICE, &newer, b"new"),
+        Write::DeleteDocument(BOB, document("lists", "other", 2).id),
+    ];
+    store.commit(batch).await.unwrap();
+    let found = store.document(ALICE, info.id.clone()).await.unwrap();
+    assert_eq!(found, Some((newer, b"new".as_slice().into())));
+    assert_eq!(store.person(BOB).await.unwrap().documents.len(), 1);
+    // Documents alone are no live state, and a removed account leaves no octets.
+    assert!(store.live().await.unwrap().is_empty());
+    store
+        .commit(vec![Write::DeleteAccount(ALICE)])
+        .await
+        .unwrap();
+    assert_eq!(store.document(ALICE, info.id).await.unwrap(), None);
+    assert!(store.documents("lists".into()).await.unwrap().is_empty());
     kind.close(store).await;
 }
 
@@ -496,6 +580,7 @@ suites!(
     accounts_and_their_addresses,
     a_removed_account_leaves_nothing,
     who_is_live,
+    documents_and_their_octets,
     numbers_are_never_given_twice,
     every_prefix_holds_what_was_acknowledged,
 );

@@ -3,12 +3,10 @@
 use super::card::Sources;
 use super::vocabulary::{CaseId, Event};
 use rvp::NodeUrl;
-use rvp::client::{Client, ClientError};
+use rvp::client::{Client, ClientError, Events};
 use rvp::document::State;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 /// What to send.
 #[derive(Debug)]
@@ -20,8 +18,6 @@ pub(crate) struct Outgoing {
     pub(crate) card: Option<(String, String)>,
 }
 
-/// The presence lease is 1,200 s, the others are longer.
-const REFRESH: Duration = Duration::from_secs(900);
 /// Conversations whose id is remembered.
 const SESSIONS: usize = 10_000;
 
@@ -62,27 +58,38 @@ impl Sender {
 
     /// Sends until the desk ends, then signs out.
     pub(crate) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) {
-        let mut refresh = interval(REFRESH);
-        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        refresh.tick().await;
+        let mut told = self.client.events();
         loop {
-            tokio::select! {
+            let result = tokio::select! {
                 biased;
-                _ = refresh.tick() => {
-                    if let Err(error) = self.client.renew().await {
-                        eprintln!("renewal: {error}");
-                    }
-                }
-                next = outgoing.recv() => {
-                    let Some(next) = next else { break };
-                    let result = self.send(next).await;
-                    if let Some(result) = result && self.results.send(result).await.is_err() {
-                        break;
-                    }
-                }
+                next = outgoing.recv() => match next {
+                    Some(next) => self.send(next).await,
+                    None => break,
+                },
+                Some(told) = hear(told.as_mut()) => self.told(told),
+            };
+            if let Some(result) = result
+                && self.results.send(result).await.is_err()
+            {
+                break;
             }
         }
         let _ = self.client.sign_out().await;
+    }
+
+    /// What the client found by itself, when the server had forgotten us.
+    fn told(&self, told: rvp::client::Event) -> Option<Event> {
+        match told {
+            rvp::client::Event::Presence { from, state } => Some(Event::Presence {
+                agent: self.client.address_of(&from),
+                there: is_there(&state),
+            }),
+            rvp::client::Event::Interrupted { why } => {
+                eprintln!("the server is gone: {why}");
+                None
+            }
+            _ => None,
+        }
     }
 
     async fn send(&mut self, out: Outgoing) -> Option<Event> {
@@ -121,6 +128,10 @@ impl Sender {
             .clone();
         self.client.text(node, &session, text).await
     }
+}
+
+async fn hear(told: Option<&mut Events>) -> Option<rvp::client::Event> {
+    told?.recv().await
 }
 
 /// Whether an agent in that state takes customers.

@@ -1,7 +1,7 @@
 //! `tristack chat`: a small terminal client on either stack.
 
 use super::out::print;
-use super::peer::{Heard, Peer, RENEWAL, SignIn, StackChoice};
+use super::peer::{Heard, Peer, SignIn, StackChoice};
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::core::address::Address;
@@ -129,8 +129,6 @@ pub(super) async fn run(wish: Wish) -> Result<Exit, Failure> {
         domain: wish.address.domain().to_owned(),
         to: None,
     };
-    let mut renewal = tokio::time::interval(RENEWAL);
-    renewal.tick().await;
     loop {
         tokio::select! {
             line = lines.recv() => match line {
@@ -145,11 +143,6 @@ pub(super) async fn run(wish: Wish) -> Result<Exit, Failure> {
                 Some(heard) => talk.heard(heard),
                 None => return Err(Failure::new(Exit::NotRunning, "the server is gone")),
             },
-            _ = renewal.tick() => {
-                if let Err(why) = peer.renew().await {
-                    print(&format!("! renewal: {why}\n"));
-                }
-            }
         }
     }
     peer.sign_out()

@@ -163,6 +163,8 @@ fn rules(limits: &Limits) -> Rules {
         waiting: limits.waiting_watchers,
         waiting_for: limits.waiting,
         access_entries: limits.access_entries,
+        documents: limits.documents,
+        document_octets: limits.document_octets,
         properties: limits.properties,
         property_octets: limits.property_octets,
         pending: limits.pending,

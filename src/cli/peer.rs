@@ -1,15 +1,11 @@
 //! A signed-in user on either stack, for `chat` and `demo --script`.
 
 use crate::client::sip::{Account, Activity, Event as SipEvent, SipClient, Status};
-use rvp::client::{Client as RvpClient, Event as RvpEvent, Settings};
+use rvp::client::{Client as RvpClient, Event as RvpEvent, Events as RvpEvents, Settings};
 use rvp::document::{Property, State};
 use sip::flow::Transport;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// How often an RVP user renews its leases (its presence lease is 20 minutes).
-pub(super) const RENEWAL: Duration = Duration::from_secs(600);
 
 /// Which stack a user signs in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -52,7 +48,7 @@ pub(super) struct SignIn<'a> {
 pub(super) enum Peer {
     Rvp {
         client: Box<RvpClient>,
-        events: mpsc::Receiver<RvpEvent>,
+        events: RvpEvents,
         session: String,
     },
     Sip {
@@ -161,14 +157,6 @@ impl Peer {
         }
     }
 
-    /// Extends the leases (the SIP agent does so by itself).
-    pub(super) async fn renew(&mut self) -> Result<(), String> {
-        match self {
-            Self::Rvp { client, .. } => client.renew().await.map_err(|e| e.to_string()),
-            Self::Sip { .. } => Ok(()),
-        }
-    }
-
     /// Signs out the polite way.
     pub(super) async fn sign_out(self) -> Result<(), String> {
         match self {
@@ -243,6 +231,8 @@ fn rvp_heard(client: &RvpClient, event: RvpEvent) -> Option<Heard> {
         | RvpEvent::Properties { .. }
         | RvpEvent::Other { .. }
         | RvpEvent::Application(_) => return None,
+        RvpEvent::Interrupted { why } => Heard::Note(format!("the server is gone: {why}")),
+        RvpEvent::Resumed => Heard::Note("the server is back".into()),
     })
 }
 

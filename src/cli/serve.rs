@@ -53,6 +53,8 @@ impl Server {
         let opened = storage::open(&config.storage.url).await;
         let store = Arc::new(opened.map_err(|e| unavailable(&e))?);
         let credentials = compose::credentials(&config)?;
+        let sealed = credentials.seal_stored_targets(&*store).await;
+        sealed.map_err(|e| unavailable(&e))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let hub = Hub::start(
             Arc::clone(&store),
@@ -93,6 +95,7 @@ impl Server {
         let accounts = Accounts::new(
             Backend::Hub(hub.clone()),
             compose::seal(&config, &credentials),
+            Arc::clone(&credentials),
         );
         let portal = compose::portal(&config, &hub, &credentials)?;
         let portals_at = portals.iter().map(Listener::local).collect();

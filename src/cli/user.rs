@@ -122,8 +122,10 @@ pub(super) async fn on_storage(config: &Config) -> Result<(Accounts, Arc<Databas
     );
     let known = store.accounts().await.map_err(unavailable)?;
     let directory = Arc::new(Directory::new(config.server.domains.clone(), known));
-    let seal = compose::seal(config, &compose::credentials(config)?);
-    let accounts = Accounts::new(Backend::Store(directory, Arc::clone(&store)), seal);
+    let credentials = compose::credentials(config)?;
+    let seal = compose::seal(config, &credentials);
+    let backend = Backend::Store(directory, Arc::clone(&store));
+    let accounts = Accounts::new(backend, seal, credentials);
     Ok((accounts, store))
 }
 

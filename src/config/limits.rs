@@ -116,6 +116,14 @@ limits! {
     property_octets: octets = 16 * 1024,
     /// Entries of one access list.
     access_entries: count = 1000,
+    /// XCAP documents of one person.
+    documents: count = 64,
+    /// Octets of one XCAP document.
+    document: octets = 64 * 1024,
+    /// Octets of all XCAP documents of one person.
+    document_octets: octets = 1 << 20,
+    /// Entries of one list that is subscribed to as a whole.
+    list_entries: count = 200,
     /// Messages under way to one person.
     pending: count = 256,
     /// Longest lease granted to SIP clients.

@@ -1,10 +1,10 @@
 //! `[sip]` `peers` and what goes with them: neighbouring SIP domains. The RVP counterpart is
 //! `peers.rs`.
 
+use super::peers::{domains, not_everybody, outbound};
 use super::reader::Reader;
 use super::value::{Network, words};
-use crate::core::address::normal_domain;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,14 +71,7 @@ impl Neighbours {
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         r.elsewhere("peers");
         let default = Self::default();
-        let outbound = r.get("outbound_domains", Vec::<String>::new());
-        let outbound = outbound
-            .iter()
-            .filter_map(|name| match name.as_str() {
-                "*" => Some("*".to_owned()),
-                name => domain(r, "outbound_domains", name),
-            })
-            .collect();
+        let outbound = outbound(r);
         Self {
             outbound,
             nameservers: r.get("nameservers", default.nameservers),
@@ -92,12 +85,7 @@ impl Neighbours {
 
 impl Neighbour {
     pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
-        let own: Vec<String> = normal_domain(name).into_iter().collect();
-        let domains = r.get("domains", own);
-        let domains: Vec<String> = domains
-            .iter()
-            .filter_map(|name| domain(r, "domains", name))
-            .collect();
+        let domains = domains(r, name);
         if domains.is_empty() {
             r.refuse("domains", "at least one domain is needed");
         }
@@ -132,25 +120,7 @@ impl Neighbour {
         if self.trust == Trust::Tls && self.tls_names.is_empty() {
             r.refuse("tls_names", "trust = \"tls\" needs at least one name");
         }
-        let any = |net: &Network| {
-            net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
-        };
-        if self.addresses.iter().any(any) {
-            r.refuse(
-                "addresses",
-                "trusting every address would let anybody be anybody",
-            );
-        }
-    }
-}
-
-fn domain(r: &mut Reader<'_, '_>, key: &'static str, name: &str) -> Option<String> {
-    match normal_domain(name) {
-        Ok(domain) => Some(domain),
-        Err(error) => {
-            r.refuse(key, format!("{name:?}: {error}"));
-            None
-        }
+        not_everybody(r, "addresses", &self.addresses);
     }
 }
 

@@ -2,6 +2,7 @@
 //! of foreign ones.
 
 use super::reader::Reader;
+use super::rvp::Scheme;
 use super::value::{Names, Network, words};
 use crate::core::address::normal_domain;
 use std::net::{IpAddr, SocketAddr};
@@ -42,10 +43,19 @@ pub struct Peer {
     pub address: Vec<SocketAddr>,
     /// Addresses that are taken at their word.
     pub trust: Vec<Network>,
-    /// User name of the shared Digest credentials.
+    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and by Digest
+    /// the one that it has here.
     pub user: Option<String>,
     /// File with their password: its first line.
     pub password_file: Option<PathBuf>,
+    /// Speak TLS to it (`https`).
+    pub tls: bool,
+    /// The name that its certificate must speak for, by an authority of `[tls] authorities`; its
+    /// host if nothing is said. Connections to `tls_listen` that show such a certificate are taken
+    /// at their word, for its domains, if it is said.
+    pub tls_name: Option<String>,
+    /// Schemes that we prove ourselves to it by, the first that it offers.
+    pub auth: Vec<Scheme>,
     /// NOTIFYs that have passed more servers than this are refused.
     pub max_hops: usize,
 }
@@ -99,14 +109,7 @@ impl Peers {
             .into_iter()
             .filter_map(|(who, base)| homed(r, &who, &base, domains))
             .collect();
-        let outbound = r.get("outbound_domains", Vec::<String>::new());
-        let outbound = outbound
-            .iter()
-            .filter_map(|name| match name.as_str() {
-                "*" => Some("*".to_owned()),
-                name => domain(r, "outbound_domains", name),
-            })
-            .collect();
+        let outbound = outbound(r);
         Self {
             role: r.get("role", default.role),
             home,
@@ -124,12 +127,7 @@ impl Peers {
 
 impl Peer {
     pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
-        let own: Vec<String> = normal_domain(name).into_iter().collect();
-        let domains = r.get("domains", own);
-        let domains: Vec<String> = domains
-            .iter()
-            .filter_map(|name| domain(r, "domains", name))
-            .collect();
+        let domains = domains(r, name);
         let peer = Self {
             name: name.to_owned(),
             host: r
@@ -139,21 +137,19 @@ impl Peer {
             trust: r.get("trust", Vec::new()),
             user: r.option("user"),
             password_file: r.option_path("password_file"),
+            tls: r.get("tls", false),
+            tls_name: r.option::<String>("tls_name"),
+            auth: r.get("auth", vec![Scheme::Digest, Scheme::Ntlm]),
             max_hops: r.get("max_hops", 10),
             domains,
         };
         if peer.user.is_some() != peer.password_file.is_some() {
             r.refuse("user", "user and password_file go together");
         }
-        let any = |net: &Network| {
-            net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
-        };
-        if peer.trust.iter().any(any) {
-            r.refuse(
-                "trust",
-                "trusting every address would let anybody be anybody",
-            );
+        if peer.auth.is_empty() || peer.auth.contains(&Scheme::Negotiate) {
+            r.refuse("auth", "must be digest, ntlm or both");
         }
+        not_everybody(r, "trust", &peer.trust);
         peer
     }
 }
@@ -182,6 +178,34 @@ fn homed(r: &mut Reader<'_, '_>, who: &str, base: &str, domains: &[String]) -> O
         },
     };
     Some(Homed { who, base })
+}
+
+/// Foreign domains that may be looked up.
+pub(super) fn outbound(r: &mut Reader<'_, '_>) -> Vec<String> {
+    let names = r.get("outbound_domains", Vec::<String>::new());
+    let read = names.iter().filter_map(|name| match name.as_str() {
+        "*" => Some("*".to_owned()),
+        name => domain(r, "outbound_domains", name),
+    });
+    read.collect()
+}
+
+/// Domains that a peer speaks for: the name of its section, if nothing else is said.
+pub(super) fn domains(r: &mut Reader<'_, '_>, name: &str) -> Vec<String> {
+    let own: Vec<String> = normal_domain(name).into_iter().collect();
+    let names = r.get("domains", own);
+    let read = names.iter().filter_map(|name| domain(r, "domains", name));
+    read.collect()
+}
+
+/// Believing every address would be believing everybody.
+pub(super) fn not_everybody(r: &mut Reader<'_, '_>, key: &'static str, nets: &[Network]) {
+    let any = |net: &Network| {
+        net.contains(IpAddr::from([0, 0, 0, 0])) && net.contains(IpAddr::from([255; 4]))
+    };
+    if nets.iter().any(any) {
+        r.refuse(key, "trusting every address would let anybody be anybody");
+    }
 }
 
 fn domain(r: &mut Reader<'_, '_>, key: &'static str, name: &str) -> Option<String> {

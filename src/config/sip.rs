@@ -54,6 +54,10 @@ pub struct Sip {
     /// Web origins whose pages may open a WebSocket, `https://chat.example.com`; `*` = all. Clients
     /// that name no origin are no browsers and always may.
     pub ws_origins: Vec<String>,
+    /// The URL of `/xcap` as clients reach it, where that is not the first listener's.
+    pub xcap_root: Option<String>,
+    /// People who may read and write everybody's XCAP documents.
+    pub xcap_operators: Vec<Address>,
     /// Largest message ever sent over UDP (`decisions.md` 24).
     pub udp_max: usize,
     /// Neighbouring domains.
@@ -81,6 +85,8 @@ impl Sip {
             proxy_protocol_from: r.get("proxy_protocol_from", Vec::new()),
             client_certificates: r.get("client_certificates", ClientCertificate::Off),
             ws_origins: r.get("ws_origins", vec!["*".to_owned()]),
+            xcap_root: r.option("xcap_root"),
+            xcap_operators: operators(r),
             udp_max: r.get("udp_max", Octets(16 * 1024)).0,
             peers: Neighbours::read(r),
             lines: lines(r),
@@ -99,6 +105,18 @@ impl Sip {
         }
         sip
     }
+}
+
+/// Addresses of people.
+fn operators(r: &mut Reader<'_, '_>) -> Vec<Address> {
+    let mut found = Vec::new();
+    for text in r.get("xcap_operators", Vec::<String>::new()) {
+        match Address::parse(&text) {
+            Ok(address) => found.push(address),
+            Err(why) => r.refuse("xcap_operators", format!("{text:?}: {why}")),
+        }
+    }
+    found
 }
 
 /// Scheme, host, maybe a port, nothing behind (RFC 6454 6.2).

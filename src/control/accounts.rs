@@ -4,6 +4,7 @@ use super::wire::{RowResult, RowState, UserRow};
 use crate::core::address::Address;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, Secret, Store, Write};
+use crate::credentials::Credentials;
 use crate::hub::{Directory, Hub, Resolution};
 use crate::storage::Database;
 use std::collections::HashSet;
@@ -34,12 +35,21 @@ pub enum Backend {
 pub struct Accounts {
     backend: Backend,
     seal: Seal,
+    credentials: Arc<Credentials>,
 }
 
 impl Accounts {
-    /// On this backend, with this seal.
-    pub fn new(backend: Backend, seal: Seal) -> Self {
-        Self { backend, seal }
+    /// On this backend, with this seal for passwords and this key for other secrets.
+    pub fn new(backend: Backend, seal: Seal, credentials: Arc<Credentials>) -> Self {
+        Self {
+            backend,
+            seal,
+            credentials,
+        }
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     pub(super) fn backend(&self) -> &Backend {
@@ -296,6 +306,10 @@ mod tests {
                     format!("{}:{password}", account.address).into_bytes(),
                 ))
             }),
+            Arc::new(Credentials::with_key(
+                &[3; 32],
+                crate::credentials::Keep::Sealed,
+            )),
         )
     }
 

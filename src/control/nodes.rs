@@ -4,7 +4,7 @@ use super::accounts::{Accounts, Backend, fresh, result};
 use super::wire::{NodeRequest, NodeRow, RowResult, RowState, TargetRequest, TargetRow};
 use crate::core::address::Address;
 use crate::core::node::Node;
-use crate::core::port::{Account, BacklogRecord, Secret, Store, TargetRecord, Write};
+use crate::core::port::{Account, BacklogRecord, Store, TargetRecord, Write};
 use crate::core::target::TargetUrl;
 use crate::core::time::Time;
 use crate::hub::Resolution;
@@ -228,13 +228,19 @@ impl Accounts {
         if mine().count() >= TARGETS {
             return Err(format!("a node has at most {TARGETS} targets"));
         }
+        // Ids are not used again while others are there, so that an old outcome never counts for
+        // a new target.
+        let id = targets.iter().map(|t| t.id).max().unwrap_or(0) + 1;
+        let person = account.person;
+        let sealed = self
+            .credentials()
+            .seal_target(person, id, secret.as_bytes());
         let record = TargetRecord {
-            person: account.person,
-            // Ids are not used again while others are there, so that an old outcome never counts
-            // for a new target.
-            id: targets.iter().map(|t| t.id).max().unwrap_or(0) + 1,
+            person,
+            id,
             url: url.to_owned(),
-            secret: Secret(secret.into_bytes()),
+            secret: sealed.map_err(|why| why.to_string())?,
+            sealed: true,
             added: now(),
         };
         self.commit_targets(vec![Write::PutTarget(record)]).await?;

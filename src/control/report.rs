@@ -93,6 +93,7 @@ fn subscription_row(
         Topic::Presence => "presence",
         Topic::Watchers => "presence.winfo",
         Topic::Calls => "dialog",
+        Topic::Documents => "xcap-diff",
     };
     let state = match watch.state {
         WatchState::Active => "active",

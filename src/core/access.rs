@@ -131,8 +131,8 @@ impl AccessEntry {
             Subject::Address(named) => (named == address).then_some(2),
             Subject::Domain(domain) => (**domain == *address.domain()).then_some(1),
             Subject::Everybody => Some(0),
-            // A server principal does not cover its users (RVP 5 ACL), and callers are users.
-            Subject::Server(_) => None,
+            // A server principal covers the server itself, never its users (RVP 5 ACL).
+            Subject::Server(name) => address.is_server(name).then_some(2),
         }
     }
 

@@ -36,8 +36,13 @@ fn naive(
     scheme: Scheme,
     right: Right,
 ) -> Verdict {
+    let server = |name: &str| who.local().strip_prefix('/') == Some(name);
     let classes: [&dyn Fn(&Subject) -> bool; 3] = [
-        &|s| matches!(s, Subject::Address(a) if a == who),
+        &|s| match s {
+            Subject::Address(a) => a == who,
+            Subject::Server(name) => server(name),
+            _ => false,
+        },
         &|s| matches!(s, Subject::Domain(d) if &**d == who.domain()),
         &|s| matches!(s, Subject::Everybody),
     ];
@@ -146,6 +151,11 @@ fn a_server_principal_does_not_cover_its_users() {
         Right::Presence,
     );
     assert_eq!(got, Verdict::Withheld);
+    let itself = Address::of_server("im.example.com", "example.com").expect("an address");
+    let got = |who, right| verdict(&list, Rights::default().into(), who, Scheme::Peer, right);
+    assert_eq!(got(&itself, Right::Presence), Verdict::Granted);
+    let other = Address::of_server("im2.example.com", "example.com").expect("an address");
+    assert_eq!(got(&other, Right::Presence), Verdict::Withheld);
 }
 
 #[test]
@@ -204,15 +214,16 @@ fn any_entry() -> impl Strategy<Value = AccessEntry> {
 
 proptest! {
     #[test]
-    fn the_verdict_is_the_naive_one(
+    fn rvp_5_acl_the_verdict_is_the_naive_one(
         list in proptest::collection::vec(any_entry(), 0..8),
         grant in 0..1024u16,
         ask in 0..1024u16,
         right in 0..10usize,
         scheme in prop_oneof![Just(Scheme::Digest), Just(Scheme::Ntlm), Just(Scheme::Peer)],
     ) {
-        for who in ["bob@example.com", "carol@example.com", "dave@example.com", "x@else.example"] {
-            let who = address(who);
+        let people = ["bob@example.com", "carol@example.com", "dave@example.com", "x@else.example"];
+        let server = Address::of_server("example.com", "example.com").expect("an address");
+        for who in people.map(address).into_iter().chain([server]) {
             let right = RIGHTS[right];
             let default = Defaults { grant: Rights(grant), ask: Rights(ask) };
             prop_assert_eq!(

@@ -8,7 +8,8 @@ use crate::core::effect::{Notice, Why};
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PointId};
-use crate::core::message::{Ack, Content, Kind, Message, ReceiptFate, Text};
+use crate::core::message::{Ack, Content, Kind, Message, ReceiptFate};
+use crate::core::notices::{post, text};
 use crate::core::port::{KeptRecord, Write};
 use crate::core::routing::{Attempt, Route, Try, verdict_of};
 use crate::core::trace::Step;
@@ -176,8 +177,9 @@ impl User {
             return;
         };
         fx.trace(message.id, Step::SenderTold);
-        let excerpt = failure_notice(&message);
-        self.tell_sender(fx, to, from, &message, excerpt);
+        let ends = (from, message.from.clone());
+        let content = text(failure_notice(&message));
+        post(fx, to, ends, message.conversation, content);
     }
 
     /// A point came (back): what waits for it goes to it, in the order it came.
@@ -327,18 +329,13 @@ impl User {
 }
 
 /// The text that tells a sender of a late failure, in the same conversation (`decisions.md` 18).
-fn failure_notice(failed: &Message) -> Content {
+fn failure_notice(failed: &Message) -> String {
     let excerpt: String = match &failed.content {
         Content::Text(text) => text.body.chars().take(80).collect(),
         _ => String::new(),
     };
-    let body = format!(
+    format!(
         "Your message to {} could not be delivered: {excerpt}",
         failed.to
-    );
-    Content::Text(Text {
-        body: body.into(),
-        media: "text/plain".into(),
-        format: None,
-    })
+    )
 }

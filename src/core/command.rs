@@ -3,6 +3,8 @@
 use crate::core::access::{AccessEntry, Right, Scheme};
 use crate::core::address::Address;
 use crate::core::calls::{Call, Calls};
+use crate::core::contacts::ContactList;
+use crate::core::documents::{DocumentInfo, Documents, PutDocument};
 use crate::core::id::{
     ConversationId, Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
@@ -160,6 +162,12 @@ pub enum Command {
         /// Until when.
         until: Time,
     },
+    /// What documents there are. Reply: [`Reply::Documents`].
+    Documents,
+    /// Change a document. Reply: [`Reply::Document`].
+    PutDocument(Box<PutDocument>),
+    /// Read the contact list. Reply: [`Reply::Contacts`].
+    Contacts,
     /// May this caller do that? Reply: [`Reply::Done`] or `Denied`.
     Check(Right),
     /// Who watches, and where the person is signed in. Reply: [`Reply::Standing`].
@@ -329,6 +337,8 @@ pub enum Topic {
     /// What the person's telephone lines do: the owner's business unless the list grants presence
     /// by an entry of its own; the defaults are not enough.
     Calls,
+    /// Which documents there are: the owner's business alone.
+    Documents,
 }
 
 /// Where a watch stands with the person watched (RFC 3857 4.7.1).
@@ -427,6 +437,8 @@ pub enum Change {
     Watchers(Arc<WatcherReport>),
     /// All calls of the person.
     Calls(Arc<[Call]>),
+    /// All documents of the person.
+    Documents(Arc<[DocumentInfo]>),
     /// The watch has ended.
     Ended(Ended, View),
     /// The watch of another topic than presence has ended; along with what is so.
@@ -503,6 +515,12 @@ pub enum Reply {
     Properties(Vec<(PropertyName, Option<PropertyValue>)>),
     /// The access list.
     Access(Vec<AccessEntry>),
+    /// All documents.
+    Documents(Box<Documents>),
+    /// The document after the change; `None` = it is gone.
+    Document(Option<DocumentInfo>),
+    /// The contact list.
+    Contacts(ContactList),
     /// Everything about the person's live state.
     Standing(Box<Standing>),
 }

@@ -83,6 +83,7 @@ impl User {
             Topic::Watchers => self
                 .must(rules, caller, Right::Subscriptions)
                 .map(|()| SEES),
+            Topic::Documents => self.must_own(caller).map(|()| SEES),
             Topic::Calls if self.owns(caller) => Ok(SEES),
             Topic::Calls => {
                 let list = self.access.as_deref().unwrap_or_default();
@@ -149,6 +150,7 @@ impl User {
         fx.store(Write::PutAccess(self.person(), list.clone()));
         self.access = Some(list);
         self.reconsider_watches(fx);
+        self.tell_access(fx);
     }
 
     /// Who may see what has changed: everybody's rights anew, and who sees something else is told.

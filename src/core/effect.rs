@@ -155,6 +155,10 @@ pub struct Rules {
     pub property_octets: usize,
     /// Octets of all properties of a person, names included.
     pub properties_octets: usize,
+    /// Documents per person.
+    pub documents: usize,
+    /// Octets of all documents of a person.
+    pub document_octets: usize,
     /// Messages under way to one person.
     pub pending: usize,
     /// Running conversations remembered per person.
@@ -225,6 +229,8 @@ impl Default for Rules {
             publications: 32,
             watches: 1000,
             access_entries: 1000,
+            documents: 64,
+            document_octets: 1 << 20,
             properties: 256,
             property_octets: 16 * 1024,
             properties_octets: 256 * 1024,
@@ -292,6 +298,12 @@ impl Rules {
     /// Whether somebody blocked by people of that domain is told so.
     pub fn blocks_openly(&self, home: &str) -> bool {
         self.visible_block.iter().any(|domain| domain == home)
+    }
+
+    /// The foreign domains that are welcome to a domain of ours; `*` = all.
+    pub fn welcomed_by(&self, home: &str) -> Vec<String> {
+        let mine = self.welcome.iter().filter(|(ours, _)| ours == home);
+        mine.map(|(_, theirs)| theirs.clone()).collect()
     }
 
     fn welcomes(&self, home: &str, domain: &str) -> bool {

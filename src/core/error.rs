@@ -32,6 +32,8 @@ pub enum Limit {
     AccessEntries,
     /// Publications of one person.
     Publications,
+    /// Documents (count or octets) of one person.
+    Documents,
 }
 
 /// The closed set of refusals.

@@ -74,6 +74,23 @@ pub enum Event {
         /// The point.
         point: PointInfo,
     },
+    /// A person's access list was changed by other means than a document (to
+    /// [`crate::core::documents::KEEPER`]).
+    AccessChanged {
+        /// Whose.
+        person: PersonId,
+    },
+    /// A document was changed (to [`crate::core::documents::KEEPER`]).
+    DocumentChanged {
+        /// Whose.
+        person: PersonId,
+        /// Which.
+        id: crate::core::documents::DocumentId,
+        /// Its tag before; `None` = it was not there.
+        old: Option<u64>,
+        /// Its tag now; `None` = it is gone.
+        new: Option<u64>,
+    },
     /// A watch was there when the server started: take up its wire state.
     WatchRestored {
         /// The person watched.

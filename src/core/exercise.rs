@@ -479,7 +479,10 @@ impl World {
                 assert_eq!(view.state, State::Offline, "nothing to see yet");
                 self.believes.insert(watch, view.clone());
             }
-            Change::Properties(_) | Change::Watchers(_) | Change::Calls(_) => {}
+            Change::Properties(_)
+            | Change::Watchers(_)
+            | Change::Calls(_)
+            | Change::Documents(_) => {}
             Change::Ended(..) | Change::Last(..) => {
                 self.believes.remove(&watch);
             }

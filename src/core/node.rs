@@ -67,6 +67,18 @@ impl Address {
         Self::from_normal(&format!("{path}@{}", normal_domain(domain)?))
     }
 
+    /// The address of the server `host` of a domain, when it speaks for itself and not for one of
+    /// its people. Its local part begins with `/`, so that no person can have it.
+    pub fn of_server(host: &str, domain: &str) -> Result<Self, BadAddress> {
+        Self::of_path(&format!("/{host}"), domain)
+    }
+
+    /// Whether this is the server of that name.
+    pub fn is_server(&self, host: &str) -> bool {
+        let own = self.path().and_then(|path| path.strip_prefix('/'));
+        own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+    }
+
     /// The path, if this is the address of a node.
     pub fn path(&self) -> Option<&str> {
         Some(self.local()).filter(|local| local.starts_with('/'))

@@ -1,7 +1,7 @@
 //! Points: sign-ins, their leases, their connections and how far they are trusted
 //! (`decisions.md` 12, 14, 22).
 
-use crate::core::access::{Right, Scheme};
+use crate::core::access::{Right, Scheme, Verdict};
 use crate::core::command::{
     Caller, Condition, Lineage, PointChange, PointInfo, PointSpec, Register, Reply, Tether,
     TetherChange,
@@ -27,6 +27,8 @@ pub(super) struct Point {
     pub(super) failed: Option<Time>,
     /// Since when it is doubted.
     pub(super) doubted: Option<Time>,
+    /// Its person knows that nothing can be sent to it.
+    pub(super) announced: bool,
 }
 
 /// Whether the way to the client stands.
@@ -143,6 +145,7 @@ impl User {
                 }
             }
         }
+        self.announce_send_only(fx);
         let shown = |p: &&Point| p.record.stack == stack && self.holds(caller, p);
         let points = self.points.iter().filter(shown);
         Ok(Reply::Points(points.map(Point::info).collect()))
@@ -172,7 +175,7 @@ impl User {
                 }
                 PointChange::RemoveId(id) => {
                     let point = self.point(*id).ok_or(Error::StaleId)?;
-                    if !self.holds(caller, point) {
+                    if !self.handles(rules, caller, point) {
                         return Err(Error::StaleId);
                     }
                 }
@@ -185,6 +188,14 @@ impl User {
     /// Whether the point is the caller's: his own, at whatever owner, or the owner's.
     fn holds(&self, caller: &Caller, point: &Point) -> bool {
         self.owns(caller) || is_holder(caller, point)
+    }
+
+    /// Whether the caller may handle the point: it is his, or somebody else's at a node where he
+    /// may subscribe others. A person's sign-ins are nobody else's.
+    fn handles(&self, rules: &Rules, caller: &Caller, point: &Point) -> bool {
+        self.holds(caller, point)
+            || self.is_node()
+                && self.verdict(rules, caller, Right::SubscribeOthers) == Verdict::Granted
     }
 
     /// Checks every change against what the earlier ones leave; returns by how many points the
@@ -342,6 +353,7 @@ impl User {
                     link: Link::Live,
                     failed: None,
                     doubted: None,
+                    announced: false,
                 });
                 id
             }
@@ -365,7 +377,7 @@ impl User {
         lease: Duration,
     ) -> Result<Reply, Error> {
         let known = self.point(id);
-        if !known.is_some_and(|point| self.holds(caller, point)) {
+        if !known.is_some_and(|point| self.handles(fx.rules(), caller, point)) {
             return Err(Error::StaleId);
         }
         if lease.is_zero() {

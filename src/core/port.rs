@@ -9,6 +9,8 @@ use crate::core::calls::Calls;
 use crate::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
 };
+use crate::core::contacts::ContactList;
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use crate::core::message::Message;
 use crate::core::node::{Holder, Node};
@@ -161,6 +163,9 @@ pub struct TargetRecord {
     pub url: String,
     /// What notifications are signed with; empty = not signed.
     pub secret: Secret,
+    /// Whether the secret is sealed with the key of passwords; an earlier version kept it as it
+    /// is.
+    pub sealed: bool,
     /// When it was added.
     pub added: Time,
 }
@@ -199,6 +204,10 @@ pub struct PersonRecords {
     pub properties: Vec<(PropertyName, PropertyValue)>,
     /// Access list; `None` = never written, defaults apply.
     pub access: Option<Vec<AccessEntry>>,
+    /// Documents, without their octets.
+    pub documents: Vec<DocumentInfo>,
+    /// Contact list; `None` = never written.
+    pub contacts: Option<ContactList>,
     /// Kept messages.
     pub kept: Vec<KeptRecord>,
     /// When the person's presence last changed with watchers to be told. Storage keeps the newest;
@@ -229,6 +238,12 @@ pub enum Write {
     DeleteProperty(PersonId, PropertyName),
     /// Replace the access list.
     PutAccess(PersonId, Vec<AccessEntry>),
+    /// Insert or replace a document and its octets.
+    PutDocument(PersonId, DocumentInfo, Bytes),
+    /// Remove a document.
+    DeleteDocument(PersonId, DocumentId),
+    /// Replace the contact list.
+    PutContacts(PersonId, ContactList),
     /// Insert or replace a kept message.
     PutKept(KeptRecord),
     /// A kept message is done with.
@@ -293,6 +308,17 @@ pub trait Store: Send + Sync + 'static {
     fn live(
         &self,
     ) -> impl Future<Output = Result<Vec<(PersonId, PersonRecords)>, StoreError>> + Send;
+    /// A document and its octets.
+    fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> impl Future<Output = Result<Option<(DocumentInfo, Bytes)>, StoreError>> + Send;
+    /// Everybody's documents of one usage, by person and name.
+    fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> impl Future<Output = Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError>> + Send;
     /// All targets, by person and id.
     fn targets(&self) -> impl Future<Output = Result<Vec<TargetRecord>, StoreError>> + Send;
     /// What waits for targets, by person, target and sequence.

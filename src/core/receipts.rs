@@ -2,12 +2,9 @@
 //! recipient's clients can make them: a client on the sender's own stack speaks for itself.
 //! Display is never claimed: no client of another stack tells it.
 
-use crate::core::address::Address;
-use crate::core::command::{Caller, Command};
 use crate::core::delivery::Delivery;
-use crate::core::effect::{Forward, ReplyTag};
-use crate::core::id::{PersonId, Stack};
-use crate::core::message::{Ack, Content, Message, Original, Receipt, ReceiptFate};
+use crate::core::message::{Content, Message, Receipt, ReceiptFate};
+use crate::core::notices::post;
 use crate::core::trace::Step;
 use crate::core::user::{Fx, User};
 use std::sync::Arc;
@@ -53,45 +50,8 @@ impl User {
             sent: message.at,
             fate,
         };
+        let ends = (message.to.clone(), message.from.clone());
         let content = Content::Receipt(Some(Arc::new(receipt)));
-        self.tell_sender(fx, to, message.to.clone(), message, content);
-    }
-
-    /// Sends the sender of a message something in the same conversation, from that address.
-    pub(super) fn tell_sender(
-        &self,
-        fx: &mut Fx<'_, '_>,
-        sender: PersonId,
-        from: Address,
-        about: &Message,
-        content: Content,
-    ) {
-        let notice = Message {
-            id: fx.message_id(),
-            at: fx.now(),
-            from,
-            from_person: None,
-            from_name: "".into(),
-            to: about.from.clone(),
-            conversation: about.conversation,
-            content,
-            original: Original {
-                stack: Stack::named("system"),
-                bytes: bytes::Bytes::new(),
-                key: None,
-            },
-            ack: Ack::Any,
-            hops: 1,
-            wants: None,
-        };
-        fx.forward(Forward {
-            to: sender,
-            caller: Caller {
-                address: notice.from.clone(),
-                ..self.internal()
-            },
-            command: Command::Deliver(Arc::new(notice)),
-            reply: ReplyTag::NOBODY,
-        });
+        post(fx, to, ends, message.conversation, content);
     }
 }

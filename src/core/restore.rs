@@ -53,6 +53,9 @@ impl User {
         }
         user.properties = records.properties;
         user.access = records.access;
+        user.documents = records.documents;
+        user.documents.sort_by(|a, b| a.id.cmp(&b.id));
+        user.contacts = records.contacts.unwrap_or_default();
         user.fold = fold(&user.points, &user.publications, now, rules);
         let mut watches = records.watches;
         watches.sort_by_key(|w| w.id);
@@ -134,6 +137,8 @@ impl User {
                 link,
                 failed: None,
                 doubted: None,
+                // Before we died.
+                announced: true,
             };
             fx.emit(
                 point.record.stack,

@@ -4,6 +4,7 @@ mod consent;
 mod delivery;
 mod folding;
 mod keeping;
+mod leases;
 mod matrix;
 mod model;
 mod points;

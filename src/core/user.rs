@@ -7,8 +7,10 @@ use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
 };
 use crate::core::consent::Acquaintance;
+use crate::core::contacts::ContactList;
 use crate::core::conversation::Talk;
 use crate::core::delivery::Delivery;
+use crate::core::documents::DocumentInfo;
 use crate::core::duplicates::Seen;
 use crate::core::effect::{Context, Effect, Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::Error;
@@ -40,6 +42,9 @@ pub struct User {
     pub(super) access: Option<Vec<AccessEntry>>,
     /// Whom this person watches, where that means consent; oldest first.
     pub(super) acquaintances: Vec<Acquaintance>,
+    /// By id.
+    pub(super) documents: Vec<DocumentInfo>,
+    pub(super) contacts: ContactList,
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) talks: Vec<Talk>,
@@ -73,6 +78,8 @@ impl User {
             properties: Vec::new(),
             access: None,
             acquaintances: Vec::new(),
+            documents: Vec::new(),
+            contacts: ContactList::default(),
             deliveries: VecDeque::new(),
             talks: Vec::new(),
             seen: VecDeque::new(),
@@ -242,6 +249,12 @@ impl User {
                 Ok(Reply::Access(self.access.clone().unwrap_or_default()))
             }
             Command::SetAccess(list) => self.set_access(fx, caller, list),
+            Command::Documents => self.list_documents(fx.rules(), caller),
+            Command::PutDocument(put) => self.put_document(fx, caller, *put),
+            Command::Contacts => {
+                self.must_own(caller)?;
+                Ok(Reply::Contacts(self.contacts.clone()))
+            }
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
             Command::Standing => self.standing(fx.rules(), caller),
             Command::Erase => self.erase(fx, caller),

@@ -146,7 +146,7 @@ impl User {
         };
         let view = match watch.topic {
             Topic::Presence => fresh.shown.clone(),
-            Topic::Watchers | Topic::Calls => View::offline(now),
+            Topic::Watchers | Topic::Calls | Topic::Documents => View::offline(now),
         };
         if fetch {
             self.fetched(fx, fresh);
@@ -202,6 +202,7 @@ impl User {
             Topic::Watchers => Change::Watchers(self.watcher_report(now)),
             Topic::Calls if watch.sees => Change::Calls(self.all_calls()),
             Topic::Calls => Change::Calls(Arc::new([])),
+            Topic::Documents => Change::Documents(self.documents.as_slice().into()),
         }
     }
 
@@ -209,7 +210,9 @@ impl User {
     fn last(&self, now: Time, watch: &Watching, why: Ended) -> Change {
         match watch.record.topic {
             Topic::Presence => Change::Ended(why, watch.shown.clone()),
-            Topic::Watchers | Topic::Calls => Change::Last(why, Box::new(self.present(now, watch))),
+            Topic::Watchers | Topic::Calls | Topic::Documents => {
+                Change::Last(why, Box::new(self.present(now, watch)))
+            }
         }
     }
 
@@ -222,7 +225,7 @@ impl User {
         renewal: (Duration, Option<Handle>, bool),
     ) -> Result<Reply, Error> {
         let (lease, handle, notify) = renewal;
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         let now = fx.now();
         let lease = lease.min(fx.rules().lease_max);
         let watch = &self.watches[at];
@@ -258,7 +261,7 @@ impl User {
         id: WatchId,
         notify: bool,
     ) -> Result<Reply, Error> {
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         self.end_watch(fx, at, notify.then_some(Ended::Unwatched));
         Ok(Reply::Done)
     }
@@ -271,7 +274,7 @@ impl User {
         id: WatchId,
         handle: Handle,
     ) -> Result<Reply, Error> {
-        let at = self.watch_at(caller, id)?;
+        let at = self.watch_at(fx.rules(), caller, id)?;
         let record = &mut self.watches[at].record;
         if record.handle != handle {
             record.handle = handle;
@@ -492,11 +495,15 @@ impl User {
         }
     }
 
-    /// The watch with that id if the caller may handle it: the watcher, the owner, this server.
-    fn watch_at(&self, caller: &Caller, id: WatchId) -> Result<usize, Error> {
+    /// The watch with that id if the caller may handle it: the watcher, the owner, who may
+    /// subscribe others, this server.
+    fn watch_at(&self, rules: &Rules, caller: &Caller, id: WatchId) -> Result<usize, Error> {
         let at = self.watches.iter().position(|w| w.record.id == id);
-        at.filter(|at| self.owns(caller) || is_watcher(&self.watches[*at].record, caller))
-            .ok_or(Error::StaleId)
+        let his = |at: &usize| {
+            is_watcher(&self.watches[*at].record, caller)
+                || self.verdict(rules, caller, Right::SubscribeOthers) == Verdict::Granted
+        };
+        at.filter(his).ok_or(Error::StaleId)
     }
 
     /// Removes a watch; with a reason, the watcher is told.

@@ -1,6 +1,8 @@
 //! Credentials shared with another server: Digest under a name that is no account.
 
 use super::{Attempt, Decision, Gate};
+use crate::core::port::TargetRecord;
+use crate::credentials::CredentialError;
 use auth::digest::{Cause, Credentials, Exchange, ha1, uri_agrees};
 use std::sync::PoisonError;
 
@@ -41,6 +43,17 @@ impl Gate {
     }
 
     /// `Err((true, _))`: right, but under a nonce that is used up.
+    /// What a registered target and we have in common, to sign with.
+    ///
+    /// # Errors
+    /// The key is another one than it was sealed with.
+    pub fn target_secret(
+        &self,
+        record: &TargetRecord,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, CredentialError> {
+        self.secrets.target_secret(record)
+    }
+
     fn prove_shared(
         &self,
         attempt: &Attempt<'_>,

@@ -152,16 +152,7 @@ impl Directory {
         if tables.guests.len() >= GUESTS || tables.by_person.contains_key(&person) {
             return None;
         }
-        let guest = Arc::new(Account {
-            person,
-            address: address.clone(),
-            aliases: Vec::new(),
-            display_name: String::new(),
-            email: String::new(),
-            secret: Secret::default(),
-            suspended: true,
-            node: None,
-        });
+        let guest = Arc::new(stranger(address));
         tables.guests.insert(address.clone(), Arc::clone(&guest));
         tables.by_person.insert(person, Arc::clone(&guest));
         Some(guest)
@@ -247,6 +238,20 @@ impl Directory {
 
 /// Stand-ins at once.
 const GUESTS: usize = 20_000;
+
+/// What is known of somebody at another server who has no stand-in, and what a stand-in is made of.
+pub fn stranger(address: &Address) -> Account {
+    Account {
+        person: guest_id(address),
+        address: address.clone(),
+        aliases: Vec::new(),
+        display_name: String::new(),
+        email: String::new(),
+        secret: Secret::default(),
+        suspended: true,
+        node: None,
+    }
+}
 
 /// The identity of a stand-in follows from its address alone, so that it is the same after a
 /// restart (FNV-1a, 128 bits, which must never change).

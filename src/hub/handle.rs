@@ -14,6 +14,7 @@ use super::{
 };
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command};
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::error::Error;
 use crate::core::event::Outbound;
 use crate::core::fidelity::FidelityColumn;
@@ -23,6 +24,7 @@ use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use crate::core::time::Time;
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -48,6 +50,8 @@ struct Inner {
     pool: Arc<Pool>,
     live: LiveReader,
     targets: TargetReader,
+    document: DocumentReader,
+    documents: UsageReader,
     ready: Mutex<Ready>,
 }
 
@@ -71,6 +75,14 @@ fn forget_what_was_told(people: &mut [(PersonId, PersonRecords)]) {
 type Live = Result<Vec<(PersonId, PersonRecords)>, StoreError>;
 /// Reads live state; keeps the storage's type out of the handle's.
 type LiveReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Live> + Send>> + Send + Sync>;
+
+type Document = Result<Option<(DocumentInfo, Bytes)>, StoreError>;
+type DocumentReader = Box<
+    dyn Fn(PersonId, DocumentId) -> Pin<Box<dyn Future<Output = Document> + Send>> + Send + Sync,
+>;
+type OfUsage = Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError>;
+type UsageReader =
+    Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = OfUsage> + Send>> + Send + Sync>;
 
 type Targets = Result<(Vec<TargetRecord>, Vec<BacklogRecord>), StoreError>;
 /// The same for targets and what waits for them.
@@ -128,6 +140,16 @@ impl Hub {
             let store = Arc::clone(&of_targets);
             Box::pin(async move { Ok((store.targets().await?, store.backlog().await?)) })
         });
+        let of_documents = Arc::clone(&store);
+        let document: DocumentReader = Box::new(move |person, id| {
+            let store = Arc::clone(&of_documents);
+            Box::pin(async move { store.document(person, id).await })
+        });
+        let of_usages = Arc::clone(&store);
+        let documents: UsageReader = Box::new(move |usage| {
+            let store = Arc::clone(&of_usages);
+            Box::pin(async move { store.documents(usage).await })
+        });
         let live: LiveReader = Box::new(move || {
             let store = Arc::clone(&store);
             Box::pin(async move { store.live().await })
@@ -146,6 +168,8 @@ impl Hub {
             pool,
             live,
             targets,
+            document,
+            documents,
             ready,
         })))
     }
@@ -322,6 +346,23 @@ impl Hub {
         self.directory().remove(person);
         self.account_changed(person);
         Ok(())
+    }
+
+    /// A document and its octets, as committed.
+    pub async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        (self.0.document)(person, id).await
+    }
+
+    /// Everybody's documents of one usage, as committed.
+    pub async fn documents(
+        &self,
+        usage: &str,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        (self.0.documents)(usage.into()).await
     }
 
     /// How registered targets are doing.

@@ -216,7 +216,11 @@ fn spill(
 ) {
     let kind = match &relay.change {
         Change::Properties(_) => 0,
-        Change::Presence(_) | Change::Pending(_) | Change::Watchers(_) | Change::Calls(_) => 1,
+        Change::Presence(_)
+        | Change::Pending(_)
+        | Change::Watchers(_)
+        | Change::Calls(_)
+        | Change::Documents(_) => 1,
         Change::Ended(..) | Change::Last(..) => 2,
     };
     let key = (to, relay.watch.0, kind);

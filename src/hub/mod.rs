@@ -24,7 +24,7 @@ pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
 pub use board::{TargetBoard, TargetState};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use directory::{Directory, Elsewhere, Resolution, Want};
+pub use directory::{Directory, Elsewhere, Resolution, Want, stranger};
 pub use handle::Hub;
 pub use settings::Settings;
 pub use stats::{Counter, Stats};

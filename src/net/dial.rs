@@ -7,6 +7,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Opens a connection within that time, from that address of ours if one is given. `verify`: speak TLS, and only with whom a certificate of
 /// that name proves (RFC 5922 7.3); without it plain TCP.
@@ -35,6 +38,19 @@ pub async fn dial(
         channel_binding: None,
         stream,
     })
+}
+
+/// Speaks TLS on a connection of ours, with whom a certificate of that name proves and nobody else.
+///
+/// # Errors
+/// Not the one that was meant, or no TLS.
+pub async fn secure(
+    stream: TcpStream,
+    verifier: &Verifier,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(verifier.config());
+    connector.connect(server_name(name)?, stream).await
 }
 
 /// A domain, or an address with or without brackets.

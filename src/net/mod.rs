@@ -24,7 +24,7 @@ mod udp;
 pub use breaker::Breaker;
 pub use budget::{Budget, Grant};
 pub use conn::{Conn, Stream, Tls};
-pub use dial::dial;
+pub use dial::{dial, secure};
 pub use identity::Identities;
 pub use layers::Layers;
 pub use listener::{Caps, Listener, source_of};

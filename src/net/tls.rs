@@ -168,6 +168,21 @@ impl Certificates {
         Self::load_as(self.0.files.clone(), style)
     }
 
+    /// The same certificate for HTTP between servers, which may show one of theirs.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn for_peers(&self, authorities: &Authorities) -> Result<Self, CertificateError> {
+        let asked = ClientCertificate::Ask;
+        let clients =
+            trust::client_verifier(authorities, asked).map_err(CertificateError::Clients)?;
+        let style = Style {
+            clients,
+            ..Style::http()
+        };
+        Self::load_as(self.0.files.clone(), style)
+    }
+
     /// Reads the files; if neither is there, makes a key and a certificate for `names` (host names
     /// and addresses), signed by itself, and writes them there first.
     ///

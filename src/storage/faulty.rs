@@ -1,9 +1,12 @@
 //! Fault points for tests: a storage whose commits fail, halt or are written down on demand.
 
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
+use bytes::Bytes;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -135,6 +138,23 @@ impl<S: Store> Store for Faulty<S> {
     async fn live(&self) -> Result<Vec<(PersonId, PersonRecords)>, StoreError> {
         self.check()?;
         self.inner.live().await
+    }
+
+    async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        self.check()?;
+        self.inner.document(person, id).await
+    }
+
+    async fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        self.check()?;
+        self.inner.documents(usage).await
     }
 
     async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {

@@ -1,12 +1,14 @@
 //! Storage in memory: for tests, and as the plainest statement of what storage means.
 
 use crate::core::address::Address;
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
+use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Everything in one map; gone with the process.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ struct State {
     addresses: BTreeMap<Address, PersonId>,
     people: BTreeMap<PersonId, PersonRecords>,
     targets: BTreeMap<(PersonId, u32), TargetRecord>,
+    contents: BTreeMap<(PersonId, DocumentId), Bytes>,
     backlog: BTreeMap<(PersonId, u32, u64), BacklogRecord>,
     next: u32,
 }
@@ -38,6 +41,7 @@ impl Memory {
             addresses: BTreeMap::new(),
             people: BTreeMap::new(),
             targets: BTreeMap::new(),
+            contents: BTreeMap::new(),
             backlog: BTreeMap::new(),
             next: super::FIRST_NUMBER,
         };
@@ -100,6 +104,34 @@ impl Store for Memory {
         Ok(found.map(|(id, records)| (*id, records.clone())).collect())
     }
 
+    async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        let state = self.lock();
+        let of = state.people.get(&person);
+        let info = of.and_then(|records| records.documents.iter().find(|d| d.id == id));
+        let content = state.contents.get(&(person, id.clone()));
+        Ok(info.cloned().zip(content.cloned()))
+    }
+
+    async fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        let state = self.lock();
+        let mut found = Vec::new();
+        for (person, records) in &state.people {
+            for info in records.documents.iter().filter(|d| d.id.usage == usage) {
+                if let Some(content) = state.contents.get(&(*person, info.id.clone())) {
+                    found.push((*person, info.clone(), content.clone()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
         Ok(self.lock().targets.values().cloned().collect())
     }
@@ -126,6 +158,7 @@ impl State {
                 self.people.remove(&person);
                 self.targets.retain(|(owner, _), _| *owner != person);
                 self.backlog.retain(|(owner, ..), _| *owner != person);
+                self.contents.retain(|(owner, _), _| *owner != person);
             }
             Write::PutPoint(record) => {
                 let all = &mut self.of(record.person).points;
@@ -171,6 +204,15 @@ impl State {
                 self.backlog.remove(&(person, target, sequence));
             }
             Write::PutAccess(person, list) => self.of(person).access = Some(list),
+            Write::PutDocument(person, info, content) => {
+                self.contents.insert((person, info.id.clone()), content);
+                put(&mut self.of(person).documents, info, |a, b| a.id.cmp(&b.id));
+            }
+            Write::DeleteDocument(person, id) => {
+                self.of(person).documents.retain(|d| d.id != id);
+                self.contents.remove(&(person, id));
+            }
+            Write::PutContacts(person, list) => self.of(person).contacts = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),
             Write::ForgetChanges => {
                 for records in self.people.values_mut() {

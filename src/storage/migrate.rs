@@ -25,6 +25,7 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     2 "0002_presence_change.sql",
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
+    5 "0005_documents.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -32,6 +33,7 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     2 "0002_presence_change.sql",
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
+    5 "0005_documents.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

@@ -20,11 +20,14 @@ pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 use crate::core::address::Address;
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
+use bytes::Bytes;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The first number that [`Store::reserve`] gives out.
 const FIRST_NUMBER: u32 = 1001;
@@ -94,6 +97,21 @@ impl Store for Database {
 
     async fn live(&self) -> Result<Vec<(PersonId, PersonRecords)>, StoreError> {
         delegate!(self, store => store.live())
+    }
+
+    async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        delegate!(self, store => store.document(person, id))
+    }
+
+    async fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        delegate!(self, store => store.documents(usage))
     }
 
     async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {

@@ -2,8 +2,11 @@
 //! batch is committed as a whole. Account changes keep their place, they may refuse the batch.
 
 use super::entity::table::{Kind, Table, Value, time, wide};
-use super::entity::{access, backlog, change, kept, point, property, publication, target, watch};
+use super::entity::{
+    access, backlog, change, contacts, document, kept, point, property, publication, target, watch,
+};
 use crate::core::command::PropertyName;
+use crate::core::documents::DocumentId;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, StoreError, Write};
 use crate::core::time::Time;
@@ -45,6 +48,9 @@ enum Key {
     Property(PersonId, PropertyName),
     Access(PersonId),
     Change(PersonId),
+    Document(PersonId, DocumentId),
+    Content(PersonId, DocumentId),
+    Contacts(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
 }
@@ -72,6 +78,21 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
             Write::ForgetChanges => {
                 flush(&mut rows, &mut steps)?;
                 steps.push(Step::ForgetChanges);
+            }
+            // A document is a row of what is known of it, and one of its octets.
+            Write::PutDocument(person, info, content) => {
+                let id = info.id.clone();
+                let known = Write::PutDocument(person, info.clone(), bytes::Bytes::new());
+                rows.insert(
+                    Key::Document(person, id.clone()),
+                    Last::Put(Box::new(known)),
+                );
+                let octets = Write::PutDocument(person, info, content);
+                rows.insert(Key::Content(person, id), Last::Put(Box::new(octets)));
+            }
+            Write::DeleteDocument(person, id) => {
+                rows.insert(Key::Document(person, id.clone()), Last::Delete);
+                rows.insert(Key::Content(person, id), Last::Delete);
             }
             other => note(&mut rows, other),
         }
@@ -113,6 +134,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
+                Write::PutContacts(person, _) => Key::Contacts(*person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
                     Key::Backlog(record.person, record.target, record.sequence)
@@ -149,7 +171,7 @@ fn flush(rows: &mut BTreeMap<Key, Last>, steps: &mut Vec<Step>) -> Result<(), St
             continue;
         };
         match last {
-            Last::Put(write) => change.put.extend(row(&write)?),
+            Last::Put(write) => change.put.extend(row(&key, &write)?),
             Last::Delete => change.delete.push(key.values()),
             Last::Touch(expires) => {
                 let mut values = key.values();
@@ -162,7 +184,7 @@ fn flush(rows: &mut BTreeMap<Key, Last>, steps: &mut Vec<Step>) -> Result<(), St
     Ok(())
 }
 
-fn row(write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
+fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
     Ok(Some(match write {
         Write::PutPoint(record) => point::values(record)?,
         Write::PutPublication(record) => publication::values(record)?,
@@ -171,6 +193,11 @@ fn row(write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
         Write::PutProperty(person, name, value) => property::values(*person, name, value),
         Write::PutAccess(person, list) => access::values(*person, list)?,
         Write::PutChange(person, at) => change::values(*person, *at),
+        Write::PutDocument(person, info, content) => match key {
+            Key::Content(..) => document::content(*person, &info.id, content),
+            _ => document::values(*person, info)?,
+        },
+        Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
         _ => return Ok(None),
@@ -187,6 +214,9 @@ impl Key {
             Self::Property(..) => &property::TABLE,
             Self::Access(_) => &access::TABLE,
             Self::Change(_) => &change::TABLE,
+            Self::Document(..) => &document::TABLE,
+            Self::Content(..) => &document::CONTENT,
+            Self::Contacts(_) => &contacts::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
         }
@@ -203,7 +233,10 @@ impl Key {
                 Value::Text(name.namespace.as_ref().to_owned()),
                 Value::Text(name.local.as_ref().to_owned()),
             ],
-            Self::Access(person) | Self::Change(person) => vec![wide(person.0)],
+            Self::Access(person) | Self::Change(person) | Self::Contacts(person) => {
+                vec![wide(person.0)]
+            }
+            Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),
             Self::Target(person, id) => vec![wide(person.0), Value::Int(id.into())],
             Self::Backlog(person, target, sequence) => vec![
                 wide(person.0),

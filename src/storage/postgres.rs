@@ -2,17 +2,20 @@
 //! with one array per column, so that it costs few round trips.
 
 use super::entity::table::{Kind, Table, Value, wide};
-use super::entity::{OF_PERSON, account, backlog, change, collect, target};
+use super::entity::{OF_PERSON, account, backlog, change, collect, document, target};
 use super::migrate;
 use super::plan::{Step, TOUCHED, plan};
 use super::sql::{self, Whose};
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
+use bytes::Bytes;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Row, SqlStr};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One for the writer, one for numbers, the others read.
@@ -92,6 +95,34 @@ impl Store for Postgres {
             collect(number, &rows.await?, &mut found)?;
         }
         Ok(found.into_iter().collect())
+    }
+
+    async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        let row = sqlx::query(document::ONE)
+            .bind(person.0.to_be_bytes().to_vec())
+            .bind(id.usage.as_ref().to_owned())
+            .bind(id.name.as_ref().to_owned())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| backend(&e))?;
+        let whole = row.map(|row| document::whole(&row)).transpose()?;
+        Ok(whole.map(|(_, info, content)| (info, content)))
+    }
+
+    async fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        let rows = sqlx::query(document::OF_USAGE)
+            .bind(usage.as_ref().to_owned())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| backend(&e))?;
+        rows.iter().map(document::whole).collect()
     }
 
     async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
@@ -180,6 +211,7 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
                 &account::TABLE,
                 &target::TABLE,
                 &backlog::TABLE,
+                &document::CONTENT,
             ];
             for table in OF_PERSON.into_iter().chain(own) {
                 delete_person(connection, table, person).await?;

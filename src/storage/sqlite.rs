@@ -2,14 +2,16 @@
 //! `synchronous=FULL` (what was acknowledged survives a power cut), readers apart.
 
 use super::entity::table::{Table, Value, wide};
-use super::entity::{OF_PERSON, account, backlog, change, collect, target};
+use super::entity::{OF_PERSON, account, backlog, change, collect, document, target};
 use super::migrate;
 use super::plan::{Step, plan};
 use super::sql::{self, Whose};
+use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
+use bytes::Bytes;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -17,6 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqlStr};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rows per statement, tried in this order. Each statement is a round trip to the connection's
@@ -131,6 +134,34 @@ impl Store for Sqlite {
         Ok(found.into_iter().collect())
     }
 
+    async fn document(
+        &self,
+        person: PersonId,
+        id: DocumentId,
+    ) -> Result<Option<(DocumentInfo, Bytes)>, StoreError> {
+        let row = sqlx::query(document::ONE)
+            .bind(person.0.to_be_bytes().to_vec())
+            .bind(id.usage.as_ref().to_owned())
+            .bind(id.name.as_ref().to_owned())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|e| backend(&e))?;
+        let whole = row.map(|row| document::whole(&row)).transpose()?;
+        Ok(whole.map(|(_, info, content)| (info, content)))
+    }
+
+    async fn documents(
+        &self,
+        usage: Arc<str>,
+    ) -> Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError> {
+        let rows = sqlx::query(document::OF_USAGE)
+            .bind(usage.as_ref().to_owned())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|e| backend(&e))?;
+        rows.iter().map(document::whole).collect()
+    }
+
     async fn targets(&self) -> Result<Vec<TargetRecord>, StoreError> {
         let rows = self.rows(sql::select(&target::TABLE, Whose::Everybody), None);
         rows.await?.iter().map(target::read).collect()
@@ -207,6 +238,7 @@ async fn apply(connection: &mut SqliteConnection, step: Step) -> Result<(), Stor
                 &account::TABLE,
                 &target::TABLE,
                 &backlog::TABLE,
+                &document::CONTENT,
             ];
             for table in OF_PERSON.into_iter().chain(own) {
                 delete_person(connection, table, person).await?;

@@ -186,9 +186,10 @@ fn the_rust_target_prints_every_notification() {
     let listener = listener.expect("a listener");
     let address = listener.local_addr().expect("an address");
     let (tell, lines) = mpsc::channel();
-    let target = notification_target::target(Some(SECRET), move |line| {
+    let print = move |line| {
         let _ = tell.send(line);
-    });
+    };
+    let target = notification_target::target(print).signed(Some(SECRET));
     runtime.spawn(serve(
         listener,
         target,

@@ -4,7 +4,7 @@ use crate::support::stage::{STACK, within};
 use crate::support::stage::{Stage, body, caller, memory, person, set_property, sign_in, text};
 use std::sync::Arc;
 use std::time::Duration;
-use tristack::core::command::{Command, Outcome, PointHint, Publish, Via, Watch};
+use tristack::core::command::{Command, Outcome, PointHint, Publish, Topic, Via, Watch};
 use tristack::core::event::Event;
 use tristack::core::port::Store;
 use tristack::core::presence::{Origin, Presence, State};
@@ -42,13 +42,16 @@ fn publish(busy: bool) -> Command {
         origin: Origin::Manual,
         token: None,
         note: None,
+        document: None,
     };
     Command::Publish(Publish {
         stack: STACK,
         target: None,
         adopt: false,
         hint: PointHint::default(),
+        key: None,
         presence: Some(presence),
+        calls: None,
         lease: Some(Duration::from_mins(10)),
     })
 }
@@ -61,6 +64,7 @@ fn watch(step: u32) -> Command {
         notify: true,
         // A new dialog each time, as of a client that was started anew.
         key: Some(format!("dialog{step}").into()),
+        topic: Topic::Presence,
         handle: vec![7; 300].into(),
     })
 }

@@ -130,7 +130,7 @@ fn rvp_1_a_sink_passes_on_to_each_subscriber_byte_for_byte() {
 }
 
 #[test]
-fn a_distribution_list_reaches_members_on_both_stacks_once() {
+fn rvp_1_a_distribution_list_reaches_members_on_both_stacks_once() {
     let server = Server::start(&["alice", "bob", "carol", "dave"]);
     done(&server, &["node", "add", "/groups/rec-cycling"]);
     for member in ["alice", "bob", "carol"] {

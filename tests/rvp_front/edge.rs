@@ -109,7 +109,7 @@ async fn decision_7_malformed_before_the_challenge_the_rest_after() {
 }
 
 #[tokio::test]
-async fn header_absence_matrix() {
+async fn rvp_2_header_absence_matrix() {
     let house = House::new().await;
     let complete: [(&str, &[(&str, &str)]); 7] = [
         (

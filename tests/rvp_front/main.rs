@@ -8,6 +8,8 @@
 
 mod edge;
 mod house;
+mod matrix;
 mod methods;
+mod rules;
 mod section8;
 mod talk;

@@ -3,7 +3,7 @@
 use crate::house::{House, Inbox};
 
 #[tokio::test]
-async fn sign_in_watch_and_see() {
+async fn rvp_5_subscribe_sign_in_watch_and_see() {
     let house = House::new().await;
     let (mut alice, mut inbox) = (house.user("alice"), Inbox::new().await);
     let answer = alice.sign_in(inbox.at).await;
@@ -58,7 +58,7 @@ async fn sign_in_watch_and_see() {
 }
 
 #[tokio::test]
-async fn propfind_and_proppatch() {
+async fn rvp_5_propfind_and_proppatch() {
     let house = House::new().await;
     let mut alice = house.user("alice");
     let node = alice.node();
@@ -123,7 +123,7 @@ async fn propfind_and_proppatch() {
 }
 
 #[tokio::test]
-async fn views_have_ids_and_a_stale_one_is_made_anew() {
+async fn rvp_5_proppatch_views_have_ids_and_a_stale_one_is_made_anew() {
     let house = House::new().await;
     let mut alice = house.user("alice");
     let view =
@@ -149,7 +149,7 @@ async fn views_have_ids_and_a_stale_one_is_made_anew() {
 }
 
 #[tokio::test]
-async fn subscriptions_show_sign_ins_to_the_owner_and_watchers() {
+async fn rvp_5_subscriptions_show_sign_ins_to_the_owner_and_watchers() {
     let house = House::new().await;
     let (mut alice, mut bob) = (house.user("alice"), house.user("bob"));
     let (inbox, other) = (Inbox::new().await, Inbox::new().await);
@@ -212,7 +212,7 @@ async fn subscriptions_show_sign_ins_to_the_owner_and_watchers() {
 const ACL: &str = "<a:rvpacl xmlns:a=\"http://schemas.microsoft.com/rvp/acl/\"><a:acl><a:inheritance>none</a:inheritance><a:ace><a:principal><a:rvp-principal>\r\n http://im.example.com/instmsg/aliases/bob/ </a:rvp-principal><a:credentials><a:any/></a:credentials></a:principal><a:grant/><a:deny><a:send-to/><a:presence/></a:deny></a:ace></a:acl></a:rvpacl>";
 
 #[tokio::test]
-async fn a_block_is_kept_enforced_and_can_not_be_told_from_offline() {
+async fn rvp_5_acl_a_block_is_kept_enforced_and_can_not_be_told_from_offline() {
     let house = House::new().await;
     let (mut alice, mut bob) = (house.user("alice"), house.user("bob"));
     let inbox = Inbox::new().await;
@@ -259,7 +259,7 @@ async fn a_block_is_kept_enforced_and_can_not_be_told_from_offline() {
 }
 
 #[tokio::test]
-async fn both_url_forms_and_any_case_name_the_node() {
+async fn rvp_1_both_url_forms_and_any_case_name_the_node() {
     let house = House::new().await;
     let mut alice = house.user("alice");
     let find = "<d:propfind xmlns:d=\"DAV:\"><d:prop><d:displayname/></d:prop></d:propfind>";
@@ -370,7 +370,7 @@ async fn a_watch_with_a_listener_of_its_own() {
 }
 
 #[tokio::test]
-async fn leases_and_sign_ins_survive_a_restart() {
+async fn rvp_5_leases_and_sign_ins_survive_a_restart() {
     let house = House::new().await;
     let (mut alice, mut inbox) = (house.user("alice"), Inbox::new().await);
     let point = alice.sign_in(inbox.at).await.id();

@@ -3,7 +3,7 @@
 use crate::house::{House, Inbox, SESSION, text_mime};
 
 #[tokio::test]
-async fn a_text_arrives_as_it_was_written_at_every_inbox_once() {
+async fn rvp_5_notify_a_text_arrives_as_it_was_written_at_every_inbox_once() {
     let house = House::new().await;
     let (mut alice, mut bob) = (house.user("alice"), house.user("bob"));
     let (mut one, mut two) = (Inbox::new().await, Inbox::new().await);
@@ -40,7 +40,7 @@ async fn a_text_arrives_as_it_was_written_at_every_inbox_once() {
 }
 
 #[tokio::test]
-async fn typing_join_leave_and_invitations_pass_untouched() {
+async fn rvp_5_notify_typing_join_leave_and_invitations_pass_untouched() {
     let house = House::new().await;
     let (mut alice, mut bob, mut inbox) =
         (house.user("alice"), house.user("bob"), Inbox::new().await);
@@ -72,7 +72,7 @@ async fn typing_join_leave_and_invitations_pass_untouched() {
 }
 
 #[tokio::test]
-async fn an_applications_own_document_passes_byte_for_byte() {
+async fn rvp_5_notify_an_applications_own_document_passes_byte_for_byte() {
     let house = House::new().await;
     let (mut alice, mut bob, mut inbox) =
         (house.user("alice"), house.user("bob"), Inbox::new().await);

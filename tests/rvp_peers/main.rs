@@ -10,13 +10,17 @@
     unused_imports
 )]
 
+mod acks;
 #[path = "../support/actor/mod.rs"]
 mod actor;
 #[path = "../rvp_front/house.rs"]
 mod house;
+mod login;
 mod mock;
 #[path = "../support/resolver.rs"]
 mod resolver;
+mod secure;
 mod site;
 
 mod talk;
+mod views;

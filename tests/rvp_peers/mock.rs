@@ -121,7 +121,7 @@ async fn house(peer: SocketAddr, resolver: &Resolver) -> House {
     .await
 }
 
-async fn say(user: &mut User, to: &str) -> Http {
+pub async fn say(user: &mut User, to: &str) -> Http {
     let body = user.message(to, &text_mime("hello"));
     let headers = "RVP-Ack-Type: DeepOr\r\nRVP-Hop-Count: 1\r\nContent-Type: text/xml\r\n";
     let target = format!("http://im.b.example/instmsg/aliases/{to}");

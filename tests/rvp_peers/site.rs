@@ -16,26 +16,29 @@ static WORLDS: AtomicU8 = AtomicU8::new(0);
 /// One process.
 pub struct Site {
     child: Option<Child>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     pub at: SocketAddr,
     pub sip: SocketAddr,
 }
 
 impl Site {
     /// Not running yet; its ports are known.
-    fn new(name: &str, ip: Ipv4Addr) -> Self {
+    pub fn new(name: &str, ip: Ipv4Addr) -> Self {
         let folder = std::env::temp_dir().join(format!("tristack-peers-{ip}-{name}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
+        // Held together, so that they differ.
+        let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a loopback address"));
+        let [at, sip] = held.each_ref().map(|l| l.local_addr().expect("an address"));
         Self {
             child: None,
             folder,
-            at: free(ip),
-            sip: free(ip),
+            at,
+            sip,
         }
     }
 
-    fn configure(&self, domain: &str, rvp: &str, rest: &str) {
+    pub fn configure(&self, domain: &str, rvp: &str, rest: &str) {
         let mut text = String::new();
         let _ = write!(
             text,
@@ -50,7 +53,7 @@ impl Site {
         std::fs::write(self.folder.join("tristack.toml"), text).expect("a configuration");
     }
 
-    fn import(&self, domain: &str, users: &[&str]) {
+    pub fn import(&self, domain: &str, users: &[&str]) {
         let mut csv = String::from("address,password,display_name\n");
         for user in users {
             let _ = writeln!(csv, "{user}@{domain},{user},{user}");
@@ -64,7 +67,7 @@ impl Site {
         assert!(output.status.success(), "user import: {said}");
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tristack"));
         let config = self.folder.join("tristack.toml");
         command.args(arguments).arg("--config").arg(config);
@@ -124,7 +127,7 @@ impl Drop for Site {
 }
 
 /// A port of that address that nobody has; the address is this test's alone.
-fn free(ip: Ipv4Addr) -> SocketAddr {
+pub fn free(ip: Ipv4Addr) -> SocketAddr {
     let listener = TcpListener::bind((ip, 0)).expect("a loopback address");
     listener.local_addr().expect("an address")
 }
@@ -248,7 +251,9 @@ impl World {
 
 /// A file with a password in its first line.
 pub fn password_file(password: &str) -> PathBuf {
-    let name = format!("tristack-peers-password-{}", std::process::id());
+    static FILES: AtomicU8 = AtomicU8::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tristack-peers-password-{}-{number}", std::process::id());
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, format!("{password}\n")).expect("a file");
     path

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn node(host: &str, name: &str) -> String {
+pub fn node(host: &str, name: &str) -> String {
     format!("http://{host}/instmsg/aliases/{name}")
 }
 
 /// A signed-in user with an inbox, shown online.
-async fn at(name: &str, server: std::net::SocketAddr, host: &str) -> (User, Inbox) {
+pub async fn at(name: &str, server: std::net::SocketAddr, host: &str) -> (User, Inbox) {
     let inbox = Inbox::new().await;
     let mut user = User::of(name, server, host);
     user.sign_in(inbox.at).await;
@@ -20,13 +20,13 @@ async fn at(name: &str, server: std::net::SocketAddr, host: &str) -> (User, Inbo
     (user, inbox)
 }
 
-async fn say(user: &mut User, host: &str, to: &str, text: &str) -> Http {
+pub async fn say(user: &mut User, host: &str, to: &str, text: &str) -> Http {
     let body = user.message(to, &crate::house::text_mime(text));
     let headers = "RVP-Ack-Type: DeepOr\r\nRVP-Hop-Count: 1\r\nContent-Type: text/xml\r\n";
     user.ask("NOTIFY", &node(host, to), headers, &body).await
 }
 
-async fn watch(user: &mut User, host: &str, whom: &str) -> Http {
+pub async fn watch(user: &mut User, host: &str, whom: &str) -> Http {
     let headers = format!(
         "Notification-Type: update/propchange\r\nSubscription-Lifetime: 3600\r\nCall-Back: {}\r\n",
         user.href(&user.name)
@@ -35,7 +35,7 @@ async fn watch(user: &mut User, host: &str, whom: &str) -> Http {
 }
 
 /// Waits for a NOTIFY that holds all of these.
-async fn hears(inbox: &mut Inbox, wanted: &[&str]) -> Http {
+pub async fn hears(inbox: &mut Inbox, wanted: &[&str]) -> Http {
     let found = async {
         loop {
             let notify = inbox.next().await;
@@ -49,7 +49,7 @@ async fn hears(inbox: &mut Inbox, wanted: &[&str]) -> Http {
 }
 
 /// Repeats until it answers that.
-async fn until(wanted: u16, mut ask: impl AsyncFnMut() -> u16) {
+pub async fn until(wanted: u16, mut ask: impl AsyncFnMut() -> u16) {
     let end = Instant::now() + PATIENCE;
     let mut last = 0;
     while Instant::now() < end {
@@ -286,7 +286,7 @@ async fn fail_over(world: &mut World) {
 }
 
 /// Runs a part of a test so that logs can be shown when it fails.
-async fn caught<T>(part: impl Future<Output = T>) -> std::thread::Result<T> {
+pub async fn caught<T>(part: impl Future<Output = T>) -> std::thread::Result<T> {
     let mut part = Box::pin(part);
     std::future::poll_fn(move |cx| {
         let polled =

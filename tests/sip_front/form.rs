@@ -96,7 +96,7 @@ async fn options_to_the_server_needs_nobody() {
         assert_eq!(answer.status(), 200, "{uri}");
         assert_eq!(
             answer.header("Allow-Events"),
-            "presence, presence.winfo, dialog"
+            "presence, presence.winfo, dialog, xcap-diff"
         );
     }
     let mut ua = house.tcp("alice").await;

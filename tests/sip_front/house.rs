@@ -190,7 +190,7 @@ impl House {
         let certificate = self.folder.join("tls-certificate.pem");
         let authorities = Authorities::load(&[certificate]).unwrap();
         let verifier = Verifier::new(&authorities, None).unwrap();
-        dial(to, Some((&verifier, "example.com")), PATIENCE)
+        dial((None, to), Some((&verifier, "example.com")), PATIENCE)
             .await
             .unwrap()
     }

@@ -89,7 +89,7 @@ async fn what_can_not_be_published_is_refused() {
     let answer = bob.ask(&say).await;
     assert_eq!(
         (answer.status(), answer.header("Allow-Events")),
-        (489, "presence, presence.winfo, dialog")
+        (489, "presence, presence.winfo, dialog, xcap-diff")
     );
     let mut say = publish(&mut bob, "", "text");
     say.headers = say.headers.replace("pidf+xml", "other");
@@ -189,7 +189,7 @@ async fn what_can_not_be_watched_is_refused() {
     let answer = refused("bob", "Event: presence", "Event: winfo").await;
     assert_eq!(
         (answer.status(), answer.header("Allow-Events")),
-        (489, "presence, presence.winfo, dialog")
+        (489, "presence, presence.winfo, dialog, xcap-diff")
     );
     assert_eq!(refused("bob", "pidf+xml", "cpim").await.status(), 406);
     let answer = refused("bob", "Expires: 600", "Expires: 9").await;

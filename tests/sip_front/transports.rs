@@ -118,7 +118,7 @@ async fn a_certificate_is_asked_for_where_configured() {
     let ping = async |own| {
         let verifier = tristack::net::Verifier::new(&authorities, own).unwrap();
         let to = (&verifier, "example.com");
-        let mut conn = tristack::net::dial(house.front.tls[0], Some(to), PATIENCE).await?;
+        let mut conn = tristack::net::dial((None, house.front.tls[0]), Some(to), PATIENCE).await?;
         conn.stream.write_all(b"\r\n\r\n").await?;
         conn.stream.flush().await?;
         let mut pong = [0; 2];

@@ -36,6 +36,7 @@ struct Kamailio {
     child: Option<Child>,
     folder: PathBuf,
     at: SocketAddr,
+    tls: SocketAddr,
 }
 
 impl Kamailio {
@@ -44,12 +45,13 @@ impl Kamailio {
         let folder = std::env::temp_dir().join(format!("tristack-kamailio-{here}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let listener = TcpListener::bind((here, 0)).expect("a port");
-        let at = listener.local_addr().expect("its address");
+        let ports = [(); 2].map(|()| TcpListener::bind((here, 0)).expect("a port"));
+        let [at, tls] = ports.map(|port| port.local_addr().expect("its address"));
         Self {
             child: None,
             folder,
             at,
+            tls,
         }
     }
 
@@ -62,6 +64,12 @@ impl Kamailio {
             ("@AT@", self.at.to_string()),
             ("@IP@", self.at.ip().to_string()),
             ("@BY@", by.to_owned()),
+            ("@CALLED@", self.called(by).to_string()),
+            ("@TLS@", self.tls.to_string()),
+            (
+                "@TLSCONF@",
+                self.folder.join("tls.cfg").display().to_string(),
+            ),
             ("@DB@", database.display().to_string()),
             ("@DOMAIN@", THEIRS.to_owned()),
             ("@OURS@", ours.ip().to_string()),
@@ -69,6 +77,10 @@ impl Kamailio {
             ("@TO@", ours.to_string()),
         ] {
             text = text.replace(name, &value);
+        }
+        if by == "tls" {
+            text = text.replacen("#!KAMAILIO", "#!KAMAILIO\n#!define WITH_TLS", 1);
+            self.configure_tls();
         }
         std::fs::write(self.folder.join("kamailio.cfg"), text).expect("a configuration");
         let tables = "import sqlite3, sys\n\
@@ -83,6 +95,25 @@ impl Kamailio {
             .expect("python3 runs");
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         assert!(made.status.success(), "tables: {said}");
+    }
+
+    /// Where it is reached.
+    fn called(&self, by: &str) -> SocketAddr {
+        if by == "tls" { self.tls } else { self.at }
+    }
+
+    /// Both ways it shows its certificate and wants to see one.
+    fn configure_tls(&self) {
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let both = format!(
+            "method = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n\
+             private_key = {}\ncertificate = {}\nca_list = {}\n",
+            file("k.key"),
+            file("k.pem"),
+            file("ca.pem"),
+        );
+        let text = format!("[server:default]\n{both}\n[client:default]\n{both}\n");
+        std::fs::write(self.folder.join("tls.cfg"), text).expect("a configuration");
     }
 
     fn launch(&mut self) {
@@ -167,6 +198,31 @@ impl Drop for Kamailio {
     }
 }
 
+/// An authority of our own, and certificates of both domains from it.
+fn certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .current_dir(folder)
+            .args(arguments.split(' '))
+            .output()
+            .expect("openssl runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "openssl {arguments}: {said}");
+    };
+    let new = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!(
+        "req -x509 {new} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"
+    ));
+    for (file, domain) in [("a", OURS), ("k", THEIRS)] {
+        openssl(&format!(
+            "req {new} -keyout {file}.key -out {file}.csr -subj /CN=server -addext subjectAltName=DNS:{domain}"
+        ));
+        openssl(&format!(
+            "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {file}.pem -days 2 -copy_extensions copy"
+        ));
+    }
+}
+
 /// Ours and theirs.
 struct Border {
     ours: Server,
@@ -177,23 +233,39 @@ impl Border {
     fn start(by: &str) -> Self {
         let (here, there) = (place(), place());
         let mut theirs = Kamailio::new(there);
-        let rest = format!(
-            "[sip.peers.\"{THEIRS}\"]\nroute = \"sip:{};transport={by}\"\ntrust = \"address\"\n\
+        let trust = if by == "tls" { "tls" } else { "address" };
+        let mut rest = format!(
+            "[sip.peers.\"{THEIRS}\"]\nroute = \"sip:{};transport={by}\"\ntrust = \"{trust}\"\n\
              [domain.\"{OURS}\"]\nforeign = [\"{THEIRS}\"]\n",
-            theirs.at
+            theirs.called(by)
         );
+        let mut sip = "peer_check = \"500ms\"\n".to_owned();
+        let tls = SocketAddr::new(ip(here), 0);
+        let tls = TcpListener::bind(tls).and_then(|port| port.local_addr());
+        let tls = tls.expect("a free port");
+        if by == "tls" {
+            certificates(&theirs.folder);
+            sip += &format!("tls = [\"{tls}\"]\nclient_certificates = \"ask\"\n");
+            let file = |name: &str| theirs.folder.join(name).display().to_string();
+            rest += &format!(
+                "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\nauthorities = [\"{}\"]\n",
+                file("a.pem"),
+                file("a.key"),
+                file("ca.pem")
+            );
+        }
         let ours = Server::planned(&Plan {
             domain: OURS,
             ip: ip(here),
             users: &["alice", "bob"],
             rvp: crate::scene::NEAR,
-            sip: "peer_check = \"500ms\"\n",
+            sip: &sip,
             rest: &rest,
         });
-        let to = if by == "tcp" {
-            ours.sip_tcp
-        } else {
-            ours.sip_udp
+        let to = match by {
+            "tls" => tls,
+            "tcp" => ours.sip_tcp,
+            _ => ours.sip_udp,
         };
         theirs.configure(by, to);
         theirs.launch();
@@ -275,6 +347,11 @@ fn kamailio_users_and_ours_talk_and_see_each_other_over_udp() {
 #[test]
 fn kamailio_users_and_ours_talk_and_see_each_other_over_tcp() {
     talk_and_see("tcp");
+}
+
+#[test]
+fn rfc_5922_kamailio_and_we_prove_who_we_are_by_certificates() {
+    talk_and_see("tls");
 }
 
 #[test]

@@ -10,5 +10,6 @@
 )]
 
 pub mod digest;
+pub mod login;
 pub mod ntlm;
 pub mod spnego;

@@ -29,6 +29,7 @@
 mod chars;
 mod decode;
 mod error;
+mod layout;
 mod name;
 mod reader;
 mod tag;
@@ -41,6 +42,7 @@ pub mod fuzz;
 mod tests;
 
 pub use error::{Error, ErrorKind};
+pub use layout::{AttributeLayout, TagLayout, attribute_value, layout};
 pub use name::{Name, Namespace};
 pub use reader::{Limits, parse};
 pub use tree::{Attribute, Element, Node};

@@ -7,7 +7,7 @@ fn read(source: &str) -> Result<Element, Error> {
 
 #[test]
 #[allow(clippy::too_many_lines)]
-fn ill_formed_input_is_refused_with_its_cause_and_place() {
+fn rvp_4_ill_formed_input_is_refused_with_its_cause_and_place() {
     use ErrorKind as K;
     let table: &[(&str, K, usize)] = &[
         ("", K::Empty, 0),
@@ -223,7 +223,7 @@ fn spans_name_the_bytes_of_an_element() {
 }
 
 #[test]
-fn the_writer_declares_wanted_prefixes_on_the_root_and_adds_what_is_missing() {
+fn rvp_4_the_writer_declares_wanted_prefixes_on_the_root_and_adds_what_is_missing() {
     let tree = Element::new("DAV:", "prop")
         .with(Element::new("urn:opaque", "p").with_attribute("k", "a\"<\n"))
         .with(Element::new("DAV:", "t").with_text("1 < 2 ]]> \r"));

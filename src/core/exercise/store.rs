@@ -30,6 +30,12 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         }
         Write::DeleteProperty(_, name) => records.properties.retain(|(known, _)| *known != name),
         Write::PutAccess(_, list) => records.access = Some(list),
+        Write::PutDocument(_, info, _) => {
+            records.documents.retain(|d| d.id != info.id);
+            records.documents.push(info);
+        }
+        Write::DeleteDocument(_, id) => records.documents.retain(|d| d.id != id),
+        Write::PutContacts(_, list) => records.contacts = Some(list),
         Write::PutChange(_, at) => records.changed = Some(at),
         Write::PutKept(record) => {
             records.kept.retain(|k| k.message.id != record.message.id);

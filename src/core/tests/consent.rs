@@ -65,6 +65,7 @@ fn heard(world: &mut World) -> Vec<String> {
         Change::Ended(why, _) | Change::Last(why, _) => format!("{who} {why:?}"),
         Change::Watchers(report) => format!("{who} watchers {}", list(&report)),
         Change::Calls(calls) => format!("{who} calls {}", calls.len()),
+        Change::Documents(all) => format!("{who} documents {}", all.len()),
         Change::Properties(_) => format!("{who} properties"),
     };
     told(world).into_iter().map(short).collect()

@@ -117,7 +117,7 @@ fn decision_18_all_failed_is_the_answer_that_says_most() {
 }
 
 #[test]
-fn ack_all_needs_every_inbox() {
+fn rvp_5_notify_ack_all_needs_every_inbox() {
     let mut world = World::new(2);
     signed_in(&mut world, 1, LETTERS, "x");
     signed_in(&mut world, 1, LETTERS, "y");
@@ -139,7 +139,7 @@ fn ack_all_needs_every_inbox() {
 }
 
 #[test]
-fn ack_hop_is_answered_at_once_and_stored() {
+fn rvp_5_notify_ack_hop_is_answered_at_once_and_stored() {
     let mut world = World::new(2);
     signed_in(&mut world, 1, LETTERS, "x");
     world.clients = silent();

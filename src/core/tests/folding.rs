@@ -251,6 +251,7 @@ proptest! {
                     link: Link::Live,
                     failed: None,
                     doubted: None,
+                    announced: false,
                 }
             })
             .collect();

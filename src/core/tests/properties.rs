@@ -48,7 +48,7 @@ fn told_properties(world: &mut World) -> Vec<Vec<Property>> {
 }
 
 #[test]
-fn properties_change_all_or_nothing_within_limits() {
+fn rvp_5_properties_change_all_or_nothing_within_limits() {
     let mut world = World::new(2);
     let good = (name("a"), Some(value(10, None)));
     let large = (name("b"), Some(value(16 * 1024 + 1, None)));

@@ -139,7 +139,7 @@ fn the_same_key_replaces_a_watch() {
 }
 
 #[test]
-fn only_the_watcher_and_the_owner_handle_a_watch() {
+fn rvp_5_unsubscribe_only_the_watcher_and_the_owner_handle_a_watch() {
     let mut world = World::new(3);
     let (watch, _) = watching(&mut world, 0, 1);
     let unwatch = || Command::Unwatch {

@@ -11,7 +11,7 @@ use super::listen::{Answered, App, Arrived, Ends, Payload};
 use super::method;
 use super::names::{Names, NotOurs};
 use super::peer::{Peers, Place, is_peer};
-use super::status::of_error;
+pub(super) use super::reply::{Refused, Reply};
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
@@ -57,115 +57,16 @@ pub(super) struct Asked<'a> {
     pub(super) ends: Ends,
 }
 
-/// What a method answers when all went well.
-pub(super) struct Reply {
-    pub(super) status: Status,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) xml: Option<String>,
-}
-
-/// What it answers when not, and why, for the log.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) status: Status,
-    /// For the log.
-    pub(super) cause: String,
-    /// For the client, where that is another thing.
-    pub(super) told: Option<&'static str>,
-    /// For `explain`, where the cause is one that people ask about.
-    why: Option<Box<Cause>>,
-}
-
-impl Reply {
-    /// Success without a body.
-    pub(super) fn empty() -> Self {
-        Self {
-            status: Status::Successful,
-            headers: Vec::new(),
-            xml: None,
-        }
-    }
-
-    /// A document.
-    pub(super) fn xml(status: Status, xml: String) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            xml: Some(xml),
-        }
-    }
-
-    /// With `Subscription-Id` and `Subscription-Lifetime` (`rvp.md` 8.6, 8.9).
-    pub(super) fn subscription(mut self, id: u32, seconds: u64) -> Self {
-        for (name, value) in [
-            ("subscription-id", u64::from(id)),
-            ("subscription-lifetime", seconds),
-        ] {
-            self.headers
-                .push((HeaderName::from_static(name), HeaderValue::from(value)));
-        }
-        self
-    }
-}
-
-impl Refused {
-    pub(super) fn new(status: Status, cause: impl Into<String>) -> Self {
-        Self {
-            status,
-            cause: cause.into(),
-            told: None,
-            why: None,
-        }
-    }
-
-    /// With the cause for `explain`.
-    pub(super) fn because(self, why: Cause) -> Self {
-        Self {
-            why: Some(Box::new(why)),
-            ..self
-        }
-    }
-
-    /// What `explain` is to show, if it concerns the person's sign-in at all.
-    fn explained(&self) -> Option<Cause> {
-        match (&self.why, self.status) {
-            (Some(why), _) => Some((**why).clone()),
-            (None, Status::Forbidden) => Some(Cause::Policy(self.cause.clone())),
-            (None, _) => None,
-        }
-    }
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        // Blocked, offline and not dialled are one and the same to the sender, to the last octet
-        // (`decisions.md` 16).
-        let told = match error {
-            Error::NotReachable(_) | Error::TimedOut => Some("not available"),
-            _ => None,
-        };
-        Self {
-            status: of_error(&error),
-            cause: error.to_string(),
-            told,
-            why: None,
-        }
-    }
-}
-
-impl From<ParseError> for Refused {
-    fn from(error: ParseError) -> Self {
-        Self::new(error.status(), error.to_string())
-    }
-}
-
 impl Asked<'_> {
     /// Asks the core about the node.
     pub(super) async fn call(&self, command: Command) -> Result<Done, Error> {
-        self.front
-            .hub
-            .call(self.account.person, self.caller, command)
-            .await
+        self.call_as(self.caller, command).await
+    }
+
+    /// The same in somebody else's name.
+    pub(super) async fn call_as(&self, who: &Caller, command: Command) -> Result<Done, Error> {
+        let (hub, person) = (&self.front.hub, self.account.person);
+        hub.call(person, who, command).await
     }
 
     /// Keeps for `explain` what the caller is not told.

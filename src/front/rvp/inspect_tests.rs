@@ -29,7 +29,7 @@ fn sift_all(input: &[u8], chunk: usize) -> (Vec<u8>, Option<BadHead>) {
 }
 
 #[test]
-fn smuggling_table() {
+fn rvp_8_1_smuggling_table() {
     let head = |lines: &str| format!("NOTIFY /x HTTP/1.1\r\n{lines}\r\n");
     for (input, why) in [
         (head("Host: a\r\nX: a\rb\r\n"), BadHead::BareCr),

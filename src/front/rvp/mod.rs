@@ -19,6 +19,7 @@ mod names;
 mod outbound;
 mod peer;
 mod render;
+mod reply;
 mod status;
 mod targets;
 mod translate;
@@ -36,7 +37,7 @@ use crate::core::address::Address;
 use crate::core::message::Fidelity;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
-use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
+use crate::net::{Authorities, Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
 use app::Front;
 use auth::Entrance;
 use callback::book::Quotas;
@@ -123,7 +124,7 @@ impl RvpFront {
         for (domain, host) in Peers::foreign_hosts(config) {
             names.abroad(&domain, &host);
         }
-        let peers = Peers::new(hub, &names, config, &all, tasks);
+        let peers = Peers::new(hub, &names, config, &all, tasks)?;
         let gates = Gates::default();
         let dialects = Arc::new(Dialects::new(config.rvp.text_encoding));
         let postman = Arc::new(Postman {
@@ -135,7 +136,7 @@ impl RvpFront {
         peers.write_by(&postman);
         let dialler = dialler(config, &postman, &gates, tasks);
         let callbacks = dialler.book().clone();
-        let targets = Targets::new(hub.clone(), Arc::clone(&postman));
+        let targets = Targets::new(hub.clone(), Arc::clone(&postman), Arc::clone(&gate));
         let outbox = Outbox {
             hub: hub.clone(),
             dialler,
@@ -218,7 +219,7 @@ impl Listeners {
         let plain = Layers::within(config.limits.head_timeout).proxies(&rvp.proxy_protocol_from);
         let certificates = match rvp.tls_listen.as_slice() {
             [] => None,
-            _ => Some(Certificates::of(config)?),
+            _ => Some(certificates(config)?),
         };
         let mut listeners = Vec::new();
         let mut open = |purpose, address: SocketAddr, layers: &Layers| {
@@ -245,6 +246,16 @@ impl Listeners {
             certificates,
         })
     }
+}
+
+/// What our TLS listeners show; clients are asked for a certificate only where one can count.
+fn certificates(config: &Config) -> Result<Certificates, OpenError> {
+    let own = Certificates::of(config)?;
+    let mut known = config.rvp.peers.known.iter();
+    if known.all(|peer| peer.tls_name.is_none()) {
+        return Ok(own);
+    }
+    Ok(own.for_peers(&Authorities::of(config)?)?)
 }
 
 fn names(config: &Config, addresses: &[SocketAddr]) -> Names {

@@ -112,7 +112,9 @@ impl Outbound for Outbox {
                 }
             }
             // Everything needed is in the events themselves.
-            Event::WatchRestored { .. } => {}
+            Event::WatchRestored { .. }
+            | Event::AccessChanged { .. }
+            | Event::DocumentChanged { .. } => {}
         }
     }
 }

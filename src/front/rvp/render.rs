@@ -43,6 +43,7 @@ pub(super) fn change(
         )
         | Change::Watchers(_)
         | Change::Calls(_)
+        | Change::Documents(_)
         | Change::Last(..) => return None,
     };
     if update.changes.is_empty() {

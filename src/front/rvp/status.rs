@@ -20,7 +20,8 @@ pub(super) fn of_error(error: &Error) -> Status {
         | Error::Loop
         | Error::TimedOut => Status::PreconditionFailed,
         Error::HasLeft => Status::InternalError,
-        Error::TooLarge | Error::LimitReached(Limit::Properties | Limit::AccessEntries) => {
+        Error::TooLarge
+        | Error::LimitReached(Limit::Properties | Limit::AccessEntries | Limit::Documents) => {
             Status::TooLarge
         }
         Error::LimitReached(Limit::Points | Limit::Watches | Limit::Publications)

@@ -5,9 +5,10 @@
 //! it is sent on in order, again and again until it is taken. At least once, therefore: whoever
 //! must not see doubles looks at `Tristack-Delivery`.
 
-use super::callback::client::{Client, Patience};
+mod worker;
+
 use super::handle::Wire;
-use super::outbound::{Head, Postman, request};
+use super::outbound::Postman;
 use super::render;
 use crate::core::access::Scheme;
 use crate::core::command::{
@@ -16,50 +17,24 @@ use crate::core::command::{
 use crate::core::event::{Event, Outbound};
 use crate::core::id::{PersonId, PointId, Stack};
 use crate::core::message::Message;
-use crate::core::port::{BacklogRecord, TargetRecord, Write};
-use crate::core::target::TargetUrl;
-use crate::core::time::Time;
-use crate::hub::{Hub, ReplyTo, TargetState};
+use crate::core::port::{BacklogRecord, TargetRecord};
+use crate::gate::Gate;
+use crate::hub::{Hub, ReplyTo};
 use crate::net::Tasks;
-use hyper::header::{HeaderName, HeaderValue};
-use rvp::signature;
 use rvp::text::Form;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, timeout};
+use worker::Worker;
 
 /// The stack of points that are registered targets.
 pub(super) const TARGET: Stack = Stack::named("target");
 
-/// Notifications that may wait for one target.
-const WAITING: usize = 1000;
-/// Octets that may wait for one target.
-const OCTETS: usize = 8 << 20;
 /// Notifications on their way into the backlog.
 const ENTERING: usize = 64;
-/// What nobody took for so long is given up.
-const AGE: Duration = Duration::from_hours(24);
-/// Attempts after which a refusal that will not change is believed.
-const REFUSALS: u32 = 5;
-/// First and longest pause between attempts.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 /// The lease of a target's point and how often it is renewed.
 const LEASE: (Duration, Duration) = (Duration::from_hours(24), Duration::from_hours(6));
-/// The resolver may take so long.
-const RESOLVE: Duration = Duration::from_secs(5);
-/// Addresses of one name that are tried.
-const ADDRESSES: usize = 4;
-/// For the connection and for the answer.
-const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(5),
-    answer: Duration::from_secs(10),
-    message: Duration::from_secs(10),
-    idle: Duration::from_secs(60),
-};
-
 type Key = (PersonId, u32);
 
 /// All targets. Cloning shares.
@@ -69,6 +44,7 @@ pub(super) struct Targets(Arc<Shared>);
 struct Shared {
     hub: Hub,
     postman: Arc<Postman>,
+    gate: Arc<Gate>,
     served: Mutex<HashMap<Key, Served>>,
 }
 
@@ -100,10 +76,11 @@ impl Outbound for Targets {
 }
 
 impl Targets {
-    pub(super) fn new(hub: Hub, postman: Arc<Postman>) -> Self {
+    pub(super) fn new(hub: Hub, postman: Arc<Postman>, gate: Arc<Gate>) -> Self {
         Self(Arc::new(Shared {
             hub,
             postman,
+            gate,
             served: Mutex::default(),
         }))
     }
@@ -194,7 +171,7 @@ impl Targets {
             let known = lock(&shared.served).contains_key(&key);
             if !known {
                 let queue = waiting.remove(&key).unwrap_or_default();
-                shared.serve(key, target, queue, tasks);
+                shared.serve(key, &target, queue, tasks);
             }
             shared.register(key, PointChange::Put(Box::new(spec(key.1))));
         }
@@ -242,29 +219,20 @@ impl Shared {
     fn serve(
         self: &Arc<Self>,
         key: Key,
-        target: TargetRecord,
+        target: &TargetRecord,
         queue: VecDeque<BacklogRecord>,
         tasks: &Tasks,
     ) {
-        let url = match TargetUrl::parse(&target.url) {
-            Ok(url) => url,
-            Err(why) => {
-                tracing::error!(url = target.url, %why, "target can't be served");
-                return;
-            }
-        };
         let (entrance, entering) = mpsc::channel(ENTERING);
         let gone = Arc::new(Notify::new());
         let next = queue.back().map_or(0, |last| last.sequence + 1);
-        let worker = Arc::new(Worker {
-            shared: Arc::clone(self),
-            key,
-            url,
-            target,
-            queue: Mutex::new(Queue::of(queue)),
-            wake: Notify::new(),
-            state: Mutex::default(),
-        });
+        let worker = match Worker::new(self, key, target, queue) {
+            Ok(worker) => Arc::new(worker),
+            Err(why) => {
+                tracing::error!(url = target.url, why, "target can't be served");
+                return;
+            }
+        };
         worker.show();
         let served = Served {
             entrance,
@@ -281,259 +249,6 @@ impl Shared {
             }
         });
     }
-}
-
-/// What waits, oldest first.
-#[derive(Default)]
-struct Queue {
-    records: VecDeque<BacklogRecord>,
-    octets: usize,
-}
-
-impl Queue {
-    fn of(records: VecDeque<BacklogRecord>) -> Self {
-        let octets = records.iter().map(|record| record.content.len()).sum();
-        Self { records, octets }
-    }
-
-    fn has_room(&self, more: &[BacklogRecord], octets: usize) -> bool {
-        let entering: usize = more.iter().map(|record| record.content.len()).sum();
-        self.records.len() + more.len() < WAITING && self.octets + entering + octets <= OCTETS
-    }
-}
-
-/// One target.
-struct Worker {
-    shared: Arc<Shared>,
-    key: Key,
-    url: TargetUrl,
-    target: TargetRecord,
-    queue: Mutex<Queue>,
-    wake: Notify,
-    state: Mutex<TargetState>,
-}
-
-/// What an attempt came to.
-enum Verdict {
-    Taken,
-    Failed(String),
-    /// It will not take this one, however often it is sent.
-    Refused(String),
-}
-
-impl Worker {
-    /// Makes notifications durable, then says that they are.
-    async fn intake(self: Arc<Self>, mut entering: mpsc::Receiver<Entering>, mut sequence: u64) {
-        let mut batch = Vec::with_capacity(ENTERING);
-        while entering.recv_many(&mut batch, ENTERING).await > 0 {
-            let (mut records, mut points) = (Vec::new(), Vec::new());
-            for Entering { mut record, point } in batch.drain(..) {
-                if !lock(&self.queue).has_room(&records, record.content.len()) {
-                    self.report(&record, point, Outcome::QueueFull);
-                    continue;
-                }
-                record.sequence = sequence;
-                sequence += 1;
-                records.push(record);
-                points.push(point);
-            }
-            let writes = records.iter().cloned().map(Write::PutBacklog).collect();
-            let kept = self.shared.hub.commit_targets(writes).await;
-            let outcome = match &kept {
-                Ok(()) => Outcome::Delivered,
-                Err(error) => {
-                    tracing::error!(%error, "target's backlog");
-                    Outcome::QueueFull
-                }
-            };
-            for (record, point) in records.into_iter().zip(points) {
-                self.report(&record, point, outcome);
-                if kept.is_ok() {
-                    let mut queue = lock(&self.queue);
-                    queue.octets += record.content.len();
-                    queue.records.push_back(record);
-                }
-            }
-            self.show();
-            self.wake.notify_one();
-        }
-    }
-
-    fn report(&self, record: &BacklogRecord, point: PointId, outcome: Outcome) {
-        let command = Command::Outcome {
-            message: record.message,
-            point,
-            outcome,
-        };
-        self.shared.send(self.key.0, command);
-    }
-
-    /// Sends what waits, in order, for ever.
-    async fn deliver(&self) {
-        let mut client: Option<(SocketAddr, Client)> = None;
-        let (mut pause, mut attempts) = (PAUSES.0, 0);
-        loop {
-            let oldest = lock(&self.queue).records.front().cloned();
-            let Some(record) = oldest else {
-                self.wake.notified().await;
-                continue;
-            };
-            let old = self.shared.hub.now().since(record.added) >= AGE;
-            let verdict = if old {
-                Verdict::Refused("too old".to_owned())
-            } else {
-                self.attempt(&mut client, &record).await
-            };
-            let why = match verdict {
-                Verdict::Taken => {
-                    (pause, attempts) = (PAUSES.0, 0);
-                    self.done(&record, |state| state.delivered += 1).await;
-                    continue;
-                }
-                Verdict::Refused(why) if old || attempts + 1 >= REFUSALS => {
-                    tracing::warn!(url = self.target.url, message = %record.message, why,
-                        "target: notification given up");
-                    (pause, attempts) = (PAUSES.0, 0);
-                    self.done(&record, |state| state.dropped += 1).await;
-                    continue;
-                }
-                Verdict::Refused(why) | Verdict::Failed(why) => why,
-            };
-            attempts += 1;
-            self.failed(why, pause);
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-
-    /// The notification is through: it leaves the backlog, durably.
-    async fn done(&self, record: &BacklogRecord, count: impl FnOnce(&mut TargetState)) {
-        let (person, target) = self.key;
-        let write = Write::DeleteBacklog(person, target, record.sequence);
-        if let Err(error) = self.shared.hub.commit_targets(vec![write]).await {
-            // It is sent again after a restart.
-            tracing::error!(%error, "target's backlog");
-        }
-        {
-            let mut queue = lock(&self.queue);
-            queue.records.pop_front();
-            queue.octets = queue.octets.saturating_sub(record.content.len());
-        }
-        {
-            let mut state = lock(&self.state);
-            count(&mut state);
-            state.failures = 0;
-            state.next = None;
-            "taken".clone_into(&mut state.last);
-        }
-        self.show();
-    }
-
-    fn failed(&self, why: String, pause: Duration) {
-        tracing::info!(url = self.target.url, why, ?pause, "target failed");
-        {
-            let mut state = lock(&self.state);
-            state.failures = state.failures.saturating_add(1);
-            state.last = why;
-            state.next = Some(self.shared.hub.now().after(pause));
-        }
-        self.show();
-    }
-
-    fn show(&self) {
-        let mut state = lock(&self.state).clone();
-        let queue = lock(&self.queue);
-        (state.waiting, state.octets) = (queue.records.len(), queue.octets);
-        self.shared.hub.board().put(self.key.0, self.key.1, state);
-    }
-
-    async fn attempt(
-        &self,
-        client: &mut Option<(SocketAddr, Client)>,
-        record: &BacklogRecord,
-    ) -> Verdict {
-        let Some(request) = self.request(record) else {
-            return Verdict::Refused("can't be written".to_owned());
-        };
-        let name = (self.url.host.as_str(), self.url.port);
-        let addresses: Vec<SocketAddr> = match timeout(RESOLVE, tokio::net::lookup_host(name)).await
-        {
-            Ok(Ok(found)) => found.take(ADDRESSES).collect(),
-            Ok(Err(error)) => return Verdict::Failed(format!("name: {error}")),
-            Err(_) => return Verdict::Failed("name: no answer in time".to_owned()),
-        };
-        let mut last = "name: no address".to_owned();
-        for address in addresses {
-            let mut one = match client.take() {
-                Some((known, one)) if known == address => one,
-                _ => Client::new(address, PATIENCE),
-            };
-            let started = Instant::now();
-            match one.send(&request, PATIENCE.message).await {
-                Ok(status) => {
-                    *client = Some((address, one));
-                    return verdict(status);
-                }
-                Err(why) => {
-                    let waited = started.elapsed().as_millis();
-                    last = format!("{address}: {why} ({waited} ms)");
-                }
-            }
-        }
-        Verdict::Failed(last)
-    }
-
-    fn request(
-        &self,
-        record: &BacklogRecord,
-    ) -> Option<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
-        let wire = Wire {
-            host: self.url.authority.clone(),
-            target: self.url.target.clone(),
-            version: rvp::Version::default().as_str().to_owned(),
-            ..Wire::default()
-        };
-        let head = Head {
-            from: record.from.clone(),
-            subscription: self.key.1,
-            ack: "SingleHop",
-            hops: record.hops,
-        };
-        let mut request = request(&wire, &head, record.content.clone())?;
-        let node = self.shared.hub.directory().account(self.key.0);
-        let node = node.map(|node| self.shared.postman.names.href(&node.address, ""));
-        let secret = &self.target.secret.0;
-        let signed = (!secret.is_empty())
-            .then(|| signature::sign(secret, unix(self.shared.hub.now()), &record.content));
-        let fields = [
-            ("tristack-node", node),
-            ("tristack-delivery", Some(record.message.to_string())),
-            ("tristack-signature", signed),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-                request
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value);
-            }
-        }
-        Some(request)
-    }
-}
-
-/// What an answer means: some refusals may be over later, others say that this notification will
-/// never be taken.
-fn verdict(status: u16) -> Verdict {
-    match status {
-        200..=299 => Verdict::Taken,
-        400 | 405 | 406 | 409..=417 | 422 | 501 => Verdict::Refused(format!("answered {status}")),
-        _ => Verdict::Failed(format!("answered {status}")),
-    }
-}
-
-/// Seconds since 1970.
-fn unix(now: Time) -> u64 {
-    now.0 / 1000
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,7 +13,6 @@ use rvp::document::{
     Rights as WireRights, Schemes, State as WireState, StateValue,
 };
 use rvp::{Host, NodeUrl, Principal, namespace};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest lease of a property.
@@ -194,17 +193,18 @@ fn wire_rights(rights: Rights) -> WireRights {
 }
 
 /// An entry of an access list, as a client wrote it. `None` if it names nobody that can be.
-pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEntry> {
+/// `known` tells who a node is, here or elsewhere.
+pub(super) fn entry(ace: &Ace, known: impl Fn(&NodeUrl) -> Option<Address>) -> Option<AccessEntry> {
     let subject = match &ace.principal {
         AcePrincipal::All => Subject::Everybody,
-        AcePrincipal::One(text) => {
-            let principal = Principal::parse(text).ok()?;
-            let known = names.claimed(&principal, Some(local));
-            match known.or_else(|| stranger(principal.node()?)) {
+        AcePrincipal::One(text) => match Principal::parse(text).ok()? {
+            Principal::Server(at) => Subject::Server(at.host.to_string().to_lowercase().into()),
+            Principal::Node(node) => match known(&node).or_else(|| stranger(&node)) {
                 Some(address) => Subject::Address(address),
+                // It can be nobody who ever asks; kept as it was written.
                 None => Subject::Server(text.trim().to_lowercase().into()),
-            }
-        }
+            },
+        },
     };
     let schemes = match ace.credentials {
         Credentials::Any => Vec::new(),
@@ -230,7 +230,7 @@ pub(super) fn entry(ace: &Ace, names: &Names, local: IpAddr) -> Option<AccessEnt
     })
 }
 
-/// Somebody of another domain: by convention `im.DOMAIN` is its host.
+/// Somebody of a domain that no way leads to yet: by convention `im.DOMAIN` is its host.
 fn stranger(node: &NodeUrl) -> Option<Address> {
     let Host::Name(name) = &node.authority.host else {
         return None;
@@ -279,6 +279,7 @@ pub(super) fn ace(entry: &AccessEntry, names: &Names, spoken: &str) -> Option<Ac
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn states_go_both_ways() {
@@ -340,7 +341,8 @@ mod tests {
                 grant: WireRights::NONE,
                 deny: rights,
             };
-            let kept = entry(&written, &names, local).expect("entry");
+            let kept = entry(&written, |node| names.address(node, Some(local)).ok());
+            let kept = kept.expect("entry");
             assert_eq!(ace(&kept, &names, "im.example.com"), Some(written));
         }
     }

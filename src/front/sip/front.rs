@@ -9,6 +9,7 @@ use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
 use super::notified::Notified;
 use super::place::Places;
+use super::xcap::Xcap;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, PointInfo, Route, TetherChange};
@@ -83,6 +84,7 @@ pub(super) struct Front {
     pub(super) gate: Arc<Gate>,
     pub(super) sockets: Sockets,
     pub(super) places: Places,
+    pub(super) xcap: Arc<Xcap>,
     pub(super) settings: Settings,
     /// Other domains.
     pub(super) neighbours: Arc<Neighbours>,
@@ -116,12 +118,12 @@ impl Front {
         hub: Hub,
         gate: Arc<Gate>,
         sockets: Sockets,
-        places: Places,
+        (places, xcap): (Places, Arc<Xcap>),
         inboxes: Vec<Arc<Inbox>>,
         settings: Settings,
         (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
-        lines: Lines,
     ) -> Self {
+        xcap.registry.tell(&inboxes);
         let bounds = settings.fairness;
         Self {
             boot: hub.now().0,
@@ -135,10 +137,11 @@ impl Front {
             gate,
             sockets,
             places,
+            xcap,
             settings,
             neighbours,
             locator,
-            lines,
+            lines: Lines::default(),
             notified: Arc::default(),
             inboxes,
             secret: RandomState::new(),
@@ -184,6 +187,12 @@ impl Front {
                 flows.remove(&key);
             }
         }
+    }
+
+    /// With these telephone lines.
+    pub(super) fn with_lines(mut self, lines: Lines) -> Self {
+        self.lines = lines;
+        self
     }
 
     pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {

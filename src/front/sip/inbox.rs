@@ -27,6 +27,8 @@ pub(super) struct Batch {
     pub(super) orders: VecDeque<Order>,
     /// Whose watching may have ended.
     pub(super) looks: Vec<Pair>,
+    /// People whose lists have changed.
+    pub(super) lists: Vec<PersonId>,
     /// The newest event per watch, in the order the watches came up; not more than [`TURN`].
     pub(super) presence: Vec<Event>,
     /// More of them wait.
@@ -130,6 +132,16 @@ impl Inbox {
         }
     }
 
+    /// Somebody's lists have changed.
+    pub(super) fn lists(&self, owner: PersonId) {
+        let mut inner = self.lock();
+        if !inner.batch.lists.contains(&owner) {
+            inner.batch.lists.push(owner);
+        }
+        drop(inner);
+        self.wake.notify_one();
+    }
+
     /// Takes all there is, of events to watchers a turn's worth.
     pub(super) fn take(&self) -> Batch {
         let mut inner = self.lock();
@@ -164,6 +176,7 @@ impl Batch {
         self.net.is_empty()
             && self.answers.is_empty()
             && self.back.is_empty()
+            && self.lists.is_empty()
             && self.events.is_empty()
             && self.located.is_empty()
             && self.orders.is_empty()

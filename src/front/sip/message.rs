@@ -37,7 +37,13 @@ impl Shard {
             caller.person
         };
         let Some(person) = person else {
-            return self.fail(now, &req, &Error::UnknownUser, About::Person);
+            let error = if abroad {
+                // No room for one more stand-in.
+                Error::Overloaded
+            } else {
+                Error::UnknownUser
+            };
+            return self.fail(now, &req, &error, About::Person);
         };
         let hops = match passed(&req.message, &self.front.neighbours.id) {
             Passed::Times(times) => times.saturating_add(1),

@@ -26,12 +26,16 @@ mod shard;
 mod status;
 mod translate;
 mod unproven;
+mod xcap;
 
 pub use neighbour::NeighbourLine;
 pub use notified::Notified;
 pub use status::status_of;
 
+use self::xcap::Xcap;
 use crate::config::{Algorithm, Config};
+use crate::core::documents::KEEPER;
+use crate::core::id::Stack;
 use crate::core::message::Fidelity;
 use crate::front::SIP;
 use crate::gate::{Gate, Offer};
@@ -115,16 +119,26 @@ impl SipFront {
         let neighbours = Neighbours::new(hub, config);
         let locator = Locator::new(&nameservers(config), abilities(config, &udp));
         let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(config.limits.shard_queue)));
-        let front = Arc::new(Front::new(
+        let places = places(config, listening);
+        let xcap = Xcap::new(
+            hub,
+            Arc::clone(&gate),
+            places.clone(),
+            root(config, &of(Transport::Ws), &of(Transport::Wss)),
+            config,
+        );
+        let keeper = Arc::new(xcap::Keeper(Arc::downgrade(&xcap)));
+        hub.attach(Stack::named(KEEPER), keeper, FIDELITY);
+        let front = Front::new(
             hub.clone(),
             gate,
             sockets,
-            places(config, listening),
+            (places, xcap),
             inboxes.collect(),
             settings(config, shards),
             (neighbours, Arc::new(locator)),
-            Lines::new(&config.sip),
-        ));
+        );
+        let front = Arc::new(front.with_lines(Lines::new(&config.sip)));
         let orders: Weak<Front> = Arc::downgrade(&front);
         front.neighbours.order_at(orders as Weak<dyn Orders>);
         let door = Arc::new(Door(Arc::downgrade(&front)));
@@ -164,7 +178,9 @@ impl SipFront {
         tasks.spawn_until_stop(Arc::clone(&self.front.locator).run());
         tasks.spawn_until_stop(Arc::clone(&self.front.neighbours).run());
         let doors = std::mem::take(&mut self.doors);
-        let routes = std::mem::take(&mut self.routes);
+        let mut routes = std::mem::take(&mut self.routes);
+        routes.add(xcap::ROOT, self.front.xcap.service());
+        self.front.xcap.keep(&self.tasks);
         let door = Arc::new(Door(Arc::downgrade(&self.front)));
         self.front.sockets.start(doors, routes, door);
     }
@@ -177,6 +193,18 @@ impl SipFront {
     /// Open stream connections.
     pub fn connections(&self) -> usize {
         self.front.sockets.connections()
+    }
+}
+
+/// The XCAP root: as configured, else the first listener's.
+fn root(config: &Config, ws: &[SocketAddr], wss: &[SocketAddr]) -> String {
+    if let Some(root) = &config.sip.xcap_root {
+        return root.trim_end_matches('/').to_owned();
+    }
+    match (wss.first(), ws.first()) {
+        (Some(at), _) => format!("https://{at}{}", xcap::ROOT),
+        (None, Some(at)) => format!("http://{at}{}", xcap::ROOT),
+        (None, None) => String::new(),
     }
 }
 

@@ -33,7 +33,11 @@ impl Front {
             }
             Event::PointEnded { person, point } => return self.forget_point(*person, point),
             // Nothing is held for a binding until its client comes back.
-            Event::PointRestored { .. } | Event::Cancel { .. } | Event::InboxPresence { .. } => {
+            Event::PointRestored { .. }
+            | Event::Cancel { .. }
+            | Event::InboxPresence { .. }
+            | Event::AccessChanged { .. }
+            | Event::DocumentChanged { .. } => {
                 return;
             }
         };

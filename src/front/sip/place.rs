@@ -100,6 +100,11 @@ impl Places {
         Address::new(user, domain).map_or(Named::Nobody, Named::Person)
     }
 
+    /// The domain that another name of ours stands for.
+    pub(super) fn alias(&self, name: &str) -> Option<&str> {
+        self.names.get(name).map(String::as_str)
+    }
+
     /// Whether a normalised domain is ours.
     pub(super) fn is_ours(&self, domain: &str) -> bool {
         let normal = normal_domain(domain);

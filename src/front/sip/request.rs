@@ -151,7 +151,7 @@ impl Shard {
         }
         if method == Some(Method::Notify) {
             // Its proof is the dialog that only the two of us know (RFC 6665 4.1.3).
-            return self.notified(now, &req);
+            return self.upstream_told(now, &req);
         }
         if method == Some(Method::Publish) && self.is_line_report(&req, &target) {
             // A telephone system that is known by its address: it has no account.
@@ -192,10 +192,6 @@ impl Shard {
         {
             Vouch::Stranger => return self.authenticate(now, req, local),
             Vouch::Neighbour(known) => known,
-            Vouch::Full => {
-                self.fail(now, req, &Error::Overloaded, About::Person);
-                return None;
-            }
             Vouch::Refused(cause) => {
                 tracing::info!(peer = %req.flow.peer, cause, "SIP request of a neighbour refused");
                 self.respond(now, req, 403, |r| r);

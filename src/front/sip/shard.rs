@@ -21,7 +21,7 @@ use sip::build::Response;
 use sip::flow::{Flow, Millis};
 use sip::transaction::{self, Engine, Failure, Input, Output, Retention, TxId};
 use sip::{HeaderId, RawMessage};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,12 @@ pub(super) enum Pending {
     Refresh(Req, WatchId),
     /// Whether somebody here still watches somebody at a neighbour.
     Watched(Pair),
+    /// The watch behind a list's entry.
+    Member {
+        list: WatchId,
+        person: PersonId,
+        address: Address,
+    },
 }
 
 /// What a request of ours is for.
@@ -85,6 +91,8 @@ pub(super) struct Shard {
     /// What people here watch at neighbours.
     pub(super) upstreams: Upstreams,
     pub(super) inbox: Arc<Inbox>,
+    /// Subscriptions to lists that are to be told something.
+    pub(super) owed: BTreeSet<WatchId>,
     next: u64,
 }
 
@@ -94,6 +102,8 @@ impl Shard {
             capacity: front.settings.transactions,
             ..transaction::Settings::default()
         };
+        let mut cache = Cache::default();
+        front.xcap.root().clone_into(&mut cache.root);
         Self {
             engine: Engine::new(settings, front.secrets()),
             front,
@@ -105,7 +115,8 @@ impl Shard {
             errands: HashMap::new(),
             alarms: VecDeque::new(),
             upstreams: Upstreams::default(),
-            cache: Cache::default(),
+            cache,
+            owed: BTreeSet::new(),
             inbox,
             next: 0,
         }
@@ -152,17 +163,22 @@ impl Shard {
             self.make_good(now, person);
         }
         for (errand, located) in batch.located {
-            self.located(now, errand, located);
+            self.errand_located(now, errand, located);
         }
         for order in batch.orders {
-            self.order(now, order);
+            self.upstream_order(now, order);
         }
         for pair in batch.looks {
-            self.look(&pair);
+            self.upstream_look(&pair);
         }
         for event in batch.events.into_iter().chain(batch.presence) {
             self.event(now, event);
         }
+        // After the events: they may have brought the subscriptions to them back.
+        for owner in batch.lists {
+            self.relist(now, owner);
+        }
+        self.flush_lists(now);
         for inbound in batch.net {
             self.inbound(now, inbound);
             self.drain(now);
@@ -304,7 +320,12 @@ impl Shard {
             Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
-            Some(Pending::Watched(pair)) => self.looked(now, &pair, answer),
+            Some(Pending::Watched(pair)) => self.upstream_looked(now, &pair, answer),
+            Some(Pending::Member {
+                list,
+                person,
+                address,
+            }) => self.member_answered(now, list, (person, address), &answer),
         }
     }
 
@@ -336,7 +357,9 @@ impl Shard {
             Event::Cancel { .. }
             | Event::InboxPresence { .. }
             | Event::PointEnded { .. }
-            | Event::PointRestored { .. } => {}
+            | Event::PointRestored { .. }
+            | Event::AccessChanged { .. }
+            | Event::DocumentChanged { .. } => {}
         }
     }
 

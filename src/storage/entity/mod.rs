@@ -4,6 +4,8 @@ pub(super) mod access;
 pub(super) mod account;
 pub(super) mod backlog;
 pub(super) mod change;
+pub(super) mod contacts;
+pub(super) mod document;
 pub(super) mod kept;
 pub(super) mod point;
 pub(super) mod property;
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 7] = [
+pub(super) const OF_PERSON: [&table::Table; 9] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
@@ -27,6 +29,8 @@ pub(super) const OF_PERSON: [&table::Table; 7] = [
     &property::TABLE,
     &access::TABLE,
     &change::TABLE,
+    &document::TABLE,
+    &contacts::TABLE,
 ];
 
 /// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
@@ -65,6 +69,14 @@ pub(super) fn collect(
             6 => {
                 let (person, at) = change::read(row)?;
                 people.entry(person).or_default().changed = Some(at);
+            }
+            7 => {
+                let (person, info) = document::read(row)?;
+                people.entry(person).or_default().documents.push(info);
+            }
+            8 => {
+                let (person, list) = contacts::read(row)?;
+                people.entry(person).or_default().contacts = Some(list);
             }
             _ => {
                 let (person, list) = access::read(row)?;

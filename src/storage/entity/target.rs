@@ -17,7 +17,12 @@ pub(in crate::storage) const TABLE: Table = Table {
     key: 2,
 };
 
-/// Version 1 of the body.
+/// The secret stands in its column as it is; never written any more.
+const PLAIN: u8 = 1;
+/// The secret is sealed.
+const SEALED: u8 = 2;
+
+/// The body; its version says what is in the column beside it.
 #[derive(Serialize, Deserialize)]
 struct Body {
     v: u8,
@@ -28,7 +33,7 @@ struct Body {
 /// The record as a row.
 pub(in crate::storage) fn values(record: &TargetRecord) -> Result<Vec<Value>, StoreError> {
     let body = Body {
-        v: 1,
+        v: if record.sealed { SEALED } else { PLAIN },
         url: record.url.clone(),
         added: time(record.added),
     };
@@ -46,7 +51,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<TargetRecord, StoreE
     let id = reader.int("id")?;
     reader.also(&id);
     let body: Body = reader.body("body")?;
-    if body.v != 1 {
+    if ![PLAIN, SEALED].contains(&body.v) {
         return Err(reader.broken("body", format!("version {}", body.v)));
     }
     let added = u64::try_from(body.added).map_err(|why| reader.broken("body", why))?;
@@ -55,6 +60,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<TargetRecord, StoreE
         id,
         url: body.url,
         secret: Secret(reader.blob("secret")?),
+        sealed: body.v == SEALED,
         added: Time(added),
     })
 }

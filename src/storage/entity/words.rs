@@ -59,7 +59,8 @@ words!(Via {
 words!(Topic {
     Presence = "presence",
     Watchers = "watchers",
-    Calls = "calls"
+    Calls = "calls",
+    Documents = "documents"
 });
 words!(WatchState {
     Active = "active",

@@ -1,21 +1,35 @@
-//! The connection to the server: kept open, Digest answered, one retry on a dead one.
+//! The way to the server: connections kept open, challenges answered, redirects within the
+//! server's own domain followed and remembered, one retry on a connection that died.
 
 use super::{ClientError, Settings, random};
-use auth::digest::{Ask, Challenge, Client as Digest, Style};
+use crate::url::{Authority, Host, NodeUrl};
+use auth::digest::Ask;
+use auth::login::{Fresh, Login};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 /// Largest answer read, bytes.
 pub(super) const MAX_BODY: usize = 1 << 20;
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(15);
+/// Requests made of one because of challenges: without credentials, stale nonces, NTLM's steps.
+const PROOFS: usize = 5;
+/// Redirects followed for one request.
+const REDIRECTS: usize = 3;
+/// Servers of the domain that are connected to.
+const SERVERS: usize = 16;
+/// Redirects remembered.
+const REMEMBERED: usize = 1_000;
 
 /// A successful answer.
 #[derive(Debug)]
@@ -29,16 +43,31 @@ pub(super) struct Reply {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    server: SocketAddr,
-    host: String,
+    settings: Settings,
     principal: String,
-    digest: Digest,
+    /// By authority; the empty one is the configured server.
+    servers: HashMap<String, Server>,
+    /// Where nodes were found: request target to place.
+    moved: HashMap<String, Place>,
+}
+
+/// One server and the connection to it.
+#[derive(Debug)]
+struct Server {
+    login: Login,
     open: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    /// Empty: the configured server.
+    at: String,
+    target: String,
 }
 
 struct Outgoing<'a> {
     method: &'a str,
-    target: &'a str,
     headers: &'a [(&'a str, &'a str)],
     body: Bytes,
 }
@@ -46,11 +75,10 @@ struct Outgoing<'a> {
 impl Connection {
     pub(super) fn new(settings: &Settings, principal: String) -> Self {
         Self {
-            server: settings.server,
-            host: settings.host.clone(),
+            settings: settings.clone(),
             principal,
-            digest: Digest::new(&settings.user, &settings.password).with_style(Style::Plain),
-            open: None,
+            servers: HashMap::new(),
+            moved: HashMap::new(),
         }
     }
 
@@ -64,56 +92,137 @@ impl Connection {
     ) -> Result<Reply, ClientError> {
         let outgoing = Outgoing {
             method,
-            target,
             headers,
             body,
         };
+        let first = Place {
+            at: String::new(),
+            target: target.to_owned(),
+        };
+        let Some(remembered) = self.moved.get(target).cloned() else {
+            return self.follow(&outgoing, target, first).await;
+        };
+        match self.follow(&outgoing, target, remembered).await {
+            // The node may have moved again: its router knows.
+            Err(ClientError::Status(404) | ClientError::Io(_) | ClientError::Timeout) => {
+                self.moved.remove(target);
+                self.follow(&outgoing, target, first).await
+            }
+            result => result,
+        }
+    }
+
+    /// Follows redirects within the domain (`RVP 1`: a router refers to homes).
+    async fn follow(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        target: &str,
+        mut place: Place,
+    ) -> Result<Reply, ClientError> {
+        for _ in 0..=REDIRECTS {
+            let (status, headers, body) = self.prove(outgoing, &place).await?;
+            if !matches!(status, 301 | 302 | 307 | 308) {
+                return reply(status, &headers, body);
+            }
+            let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let to = NodeUrl::parse(location.unwrap_or_default())
+                .map_err(|_| ClientError::Redirected)?;
+            place = self.allowed(&to).ok_or(ClientError::Redirected)?;
+            if self.moved.len() >= REMEMBERED {
+                self.moved.clear();
+            }
+            self.moved.insert(target.to_owned(), place.clone());
+        }
+        Err(ClientError::Redirected)
+    }
+
+    /// A redirect leads to hosts of our own domain, or to addresses that the settings name: our
+    /// credentials are for nobody else.
+    fn allowed(&self, to: &NodeUrl) -> Option<Place> {
+        let authority = to.home.as_ref().unwrap_or(&to.authority);
+        let allowed = match &authority.host {
+            Host::Name(name) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                let domain = self.settings.address.split_once('@');
+                let domain = domain.map_or("", |(_, domain)| domain).to_ascii_lowercase();
+                let below = name.strip_suffix(&domain);
+                name == self.settings.host.to_ascii_lowercase()
+                    || !domain.is_empty() && below.is_some_and(|r| r.is_empty() || r.ends_with('.'))
+            }
+            host => {
+                let ip = host.ip()?;
+                ip == self.settings.server.ip() || self.settings.homes.contains(&ip)
+            }
+        };
+        let place = Place {
+            at: authority.to_string(),
+            target: to.target(),
+        };
+        allowed.then_some(place)
+    }
+
+    /// Answers challenges.
+    async fn prove(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        place: &Place,
+    ) -> Result<(u16, HeaderMap, Bytes), ClientError> {
+        if self.servers.len() >= SERVERS && !self.servers.contains_key(&place.at) {
+            self.servers.clear();
+        }
+        let Settings { user, password, .. } = &self.settings;
+        let login = || Login::new(user, password, &self.settings.schemes);
+        let server = self.servers.entry(place.at.clone());
+        let server = server.or_insert_with(|| Server {
+            login: login(),
+            open: None,
+        });
         let cnonce = format!("{:032x}", random::bits());
         let ask = Ask {
-            method,
-            uri: target,
+            method: outgoing.method,
+            uri: &place.target,
             body: &outgoing.body,
             cnonce: &cnonce,
         };
-        let mut authorization = self.digest.again(&ask);
-        // At most: without credentials, with a stale nonce, with a fresh one.
-        for _ in 0..3 {
-            let response = self.exchange(&outgoing, authorization.as_deref()).await?;
-            let status = response.status();
-            if status != StatusCode::UNAUTHORIZED {
-                return read(response, self).await;
+        let mut proof = server.login.first(&ask);
+        for _ in 0..PROOFS {
+            let request = written(
+                &self.settings,
+                &self.principal,
+                outgoing,
+                place,
+                proof.as_deref(),
+            )?;
+            let response = server.exchange(&self.settings, place, request).await?;
+            let (parts, body) = response.into_parts();
+            let body = server.drain(body).await?;
+            if parts.status != StatusCode::UNAUTHORIZED {
+                return Ok((parts.status.as_u16(), parts.headers, body));
             }
-            let challenges: Vec<_> = response
-                .headers()
-                .get_all(hyper::header::WWW_AUTHENTICATE)
-                .iter()
-                .filter_map(|value| Challenge::parse(value.to_str().ok()?).ok())
-                .collect();
-            // Refused although the nonce was fresh: the password is wrong.
-            if authorization.is_some() && !challenges.iter().any(|challenge| challenge.stale) {
-                return Err(ClientError::Denied);
-            }
-            authorization = Some(
-                self.digest
-                    .answer(&challenges, &ask)
-                    .ok_or(ClientError::Denied)?,
-            );
-            self.drain(response).await?;
+            let values = parts.headers.get_all(WWW_AUTHENTICATE).iter();
+            let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+            let next = server
+                .login
+                .answer(&values, proof.is_some(), &ask, &fresh());
+            proof = Some(next.ok_or(ClientError::Denied)?);
         }
         Err(ClientError::Denied)
     }
+}
 
+impl Server {
     /// One request and the head of its answer. A connection that died while idle is replaced once.
     async fn exchange(
         &mut self,
-        outgoing: &Outgoing<'_>,
-        authorization: Option<&str>,
-    ) -> Result<Response<hyper::body::Incoming>, ClientError> {
+        settings: &Settings,
+        place: &Place,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let reused = self.open.is_some();
-        match self.attempt(outgoing, authorization).await {
+        match self.attempt(settings, place, request.clone()).await {
             Err(ClientError::Http(error)) if reused && is_unsent(&error) => {
                 self.open = None;
-                self.attempt(outgoing, authorization).await
+                self.attempt(settings, place, request).await
             }
             result => result,
         }
@@ -121,13 +230,16 @@ impl Connection {
 
     async fn attempt(
         &mut self,
-        outgoing: &Outgoing<'_>,
-        authorization: Option<&str>,
-    ) -> Result<Response<hyper::body::Incoming>, ClientError> {
-        let request = self.request(outgoing, authorization)?;
+        settings: &Settings,
+        place: &Place,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = match self.open.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
-            None => self.connect().await?,
+            None => {
+                self.login.disconnected();
+                connect(settings, place).await?
+            }
         };
         let answer = async {
             sender.ready().await?;
@@ -140,89 +252,108 @@ impl Connection {
         Ok(response)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let stream = timeout(CONNECT, TcpStream::connect(self.server)).await;
-        let stream = stream.map_err(|_| ClientError::Timeout)??;
-        stream.set_nodelay(true)?;
-        let mut builder = Builder::new();
-        builder.title_case_headers(true).max_headers(64);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-        // Ends when the sender is dropped or the server closes.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
-    }
-
-    fn request(
-        &self,
-        outgoing: &Outgoing<'_>,
-        authorization: Option<&str>,
-    ) -> Result<Request<Full<Bytes>>, ClientError> {
-        let method =
-            Method::from_bytes(outgoing.method.as_bytes()).map_err(|_| ClientError::Request)?;
-        let mut builder = Request::builder()
-            .method(method)
-            .uri(outgoing.target)
-            .header("Host", &self.host)
-            .header("RVP-Notifications-Version", "0.2")
-            .header("RVP-From-Principal", &self.principal);
-        for (name, value) in outgoing.headers {
-            builder = builder.header(*name, *value);
-        }
-        if let Some(value) = authorization {
-            builder = builder.header("Authorization", value);
-        }
-        if outgoing.body.is_empty() {
-            builder = builder.header("Content-Length", "0");
-        } else {
-            builder = builder.header("Content-Type", "text/xml");
-        }
-        builder
-            .body(Full::new(outgoing.body.clone()))
-            .map_err(|_| ClientError::Request)
-    }
-
-    async fn drain(
-        &mut self,
-        response: Response<hyper::body::Incoming>,
-    ) -> Result<Bytes, ClientError> {
-        let body = Limited::new(response.into_body(), MAX_BODY).collect();
-        match timeout(ANSWER, body).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(_)) => {
-                self.open = None;
-                Err(ClientError::TooLarge)
-            }
-            Err(_) => {
-                self.open = None;
-                Err(ClientError::Timeout)
-            }
-        }
+    async fn drain(&mut self, body: Incoming) -> Result<Bytes, ClientError> {
+        let error = match timeout(ANSWER, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => return Ok(body.to_bytes()),
+            Ok(Err(_)) => ClientError::TooLarge,
+            Err(_) => ClientError::Timeout,
+        };
+        self.open = None;
+        Err(error)
     }
 }
 
-async fn read(
-    response: Response<hyper::body::Incoming>,
-    connection: &mut Connection,
-) -> Result<Reply, ClientError> {
-    let status = response.status().as_u16();
-    let subscription = response.headers().get("Subscription-Id");
-    let subscription = subscription
-        .and_then(|id| id.to_str().ok())
-        .map(str::to_owned);
-    let lifetime = response.headers().get("Subscription-Lifetime");
-    let lifetime = lifetime.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
-    let body = connection.drain(response).await?;
-    if status >= 300 {
-        Err(ClientError::Status(status))
+async fn connect(
+    settings: &Settings,
+    place: &Place,
+) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    let open = async {
+        if place.at.is_empty() {
+            return TcpStream::connect(settings.server).await;
+        }
+        let at = Authority::parse(&place.at).map_err(std::io::Error::other)?;
+        let port = at.port.unwrap_or(80);
+        let found: Vec<SocketAddr> = match at.host.ip() {
+            Some(ip) => vec![(ip, port).into()],
+            None => lookup_host((at.host.to_string(), port)).await?.collect(),
+        };
+        TcpStream::connect(&found[..]).await
+    };
+    let stream = timeout(CONNECT, open)
+        .await
+        .map_err(|_| ClientError::Timeout)??;
+    stream.set_nodelay(true)?;
+    let mut builder = Builder::new();
+    builder.title_case_headers(true).max_headers(64);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    // Ends when the sender is dropped or the server closes.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+fn written(
+    settings: &Settings,
+    principal: &str,
+    outgoing: &Outgoing<'_>,
+    place: &Place,
+    authorization: Option<&str>,
+) -> Result<Request<Full<Bytes>>, ClientError> {
+    let method =
+        Method::from_bytes(outgoing.method.as_bytes()).map_err(|_| ClientError::Request)?;
+    let host = if place.at.is_empty() {
+        &settings.host
     } else {
-        Ok(Reply {
-            status,
-            subscription,
-            lifetime,
-            body,
-        })
+        &place.at
+    };
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(&place.target)
+        .header("Host", host)
+        .header("RVP-Notifications-Version", "0.2")
+        .header("RVP-From-Principal", principal);
+    for (name, value) in outgoing.headers {
+        builder = builder.header(*name, *value);
+    }
+    if let Some(value) = authorization {
+        builder = builder.header("Authorization", value);
+    }
+    if outgoing.body.is_empty() {
+        builder = builder.header("Content-Length", "0");
+    } else {
+        builder = builder.header("Content-Type", "text/xml");
+    }
+    builder
+        .body(Full::new(outgoing.body.clone()))
+        .map_err(|_| ClientError::Request)
+}
+
+fn reply(status: u16, headers: &HeaderMap, body: Bytes) -> Result<Reply, ClientError> {
+    if status >= 300 {
+        return Err(ClientError::Status(status));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Ok(Reply {
+        status,
+        subscription: text("Subscription-Id").map(str::to_owned),
+        lifetime: text("Subscription-Lifetime").and_then(|seconds| seconds.trim().parse().ok()),
+        body,
+    })
+}
+
+fn fresh() -> Fresh {
+    let mut random = [0; 24];
+    let octets = random::bits().to_be_bytes().into_iter();
+    let octets = octets.chain(random::bits().to_be_bytes());
+    for (to, from) in random.iter_mut().zip(octets) {
+        *to = from;
+    }
+    Fresh {
+        random,
+        now: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
     }
 }
 

@@ -5,6 +5,10 @@ use crate::error::ParseError;
 use crate::mime::{Block, Kind};
 use crate::text::Habit;
 use bytes::Bytes;
+use futures_core::Stream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 
 /// What arrives at the callback.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +66,41 @@ pub enum Event {
     },
     /// An application's own notification.
     Application(Bytes),
+    /// The server can't be reached, or refuses what it granted before; it is tried again and
+    /// again.
+    Interrupted {
+        /// The first cause.
+        why: String,
+    },
+    /// All is kept again.
+    Resumed,
+}
+
+/// Events as they arrive: [`Events::recv`], or a stream. It ends with the client.
+#[derive(Debug)]
+pub struct Events(pub(super) mpsc::Receiver<Event>);
+
+impl Events {
+    /// The next one; `None` when the client is gone.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+
+    /// The next one if it is there.
+    ///
+    /// # Errors
+    /// There is none now, or none any more.
+    pub fn try_recv(&mut self) -> Result<Event, mpsc::error::TryRecvError> {
+        self.0.try_recv()
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_recv(cx)
+    }
 }
 
 /// The events of one notification.

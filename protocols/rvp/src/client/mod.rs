@@ -1,30 +1,65 @@
-//! A small RVP client on tokio and hyper: sign in, publish, watch, talk. For the terminal client,
-//! the demo, load and tests.
+//! An RVP client on tokio and hyper: sign in, publish, watch, talk, properties and access lists.
 //!
-//! One connection to the server is kept open; a second listener takes callbacks. Everything is
-//! bounded: bodies, time, queue of events, callback connections.
+//! One connection to the server is kept open and made again when it is gone; a listener takes
+//! callbacks. Leases are kept by themselves: renewed at four fifths, and what the server has
+//! forgotten (412) is signed in, watched and published anew. Digest and NTLM are answered,
+//! redirects followed within the own domain. Everything is bounded: bodies, time, queue of events,
+//! callback connections.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rvp::client::{Client, Event, Settings};
+//! use rvp::document::State;
+//!
+//! let server = "192.0.2.1:80".parse()?;
+//! let settings = Settings::new(server, "im.example.com", "alice@example.com", "secret");
+//! let (mut client, mut events) = Client::sign_in(settings).await?;
+//! client.publish(State::Online).await?;
+//! let bob = client.node_of("bob@example.com")?;
+//! println!("bob: {:?}", client.watch(&bob).await?);
+//! let session = client.new_session();
+//! client.text(&bob, &session, "hello").await?;
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         Event::Text { from, text, .. } => println!("{}: {text}", from.href),
+//!         Event::Presence { from, state } => println!("{} is {state:?}", from.href),
+//!         Event::Interrupted { why } => eprintln!("trying again: {why}"),
+//!         _ => {}
+//!     }
+//! }
+//! client.sign_out().await?;
+//! # Ok(()) }
+//! ```
 
 mod connection;
+mod conversation;
 mod event;
+mod keeper;
 mod listener;
 mod random;
 mod sink;
 
 use crate::callback::CallBack;
 use crate::document::{
-    Contact, Lease, Message, Multistatus, Notification, Property, PropertyUpdate, State, StateValue,
+    Acl, Contact, Lease, Message, Multistatus, Notification, Property, PropertyName,
+    PropertyUpdate, Propfind, Propstat, State, StateValue,
 };
 use crate::error::{ParseError, UrlError};
 use crate::mime::{Block, session_id};
 use crate::text::Form;
 use crate::url::{Authority, NodeUrl};
+pub use auth::login::Scheme;
 use bytes::Bytes;
 use connection::{Connection, Reply};
-pub use event::Event;
+pub use conversation::{Conversation, Missed};
+pub use event::{Event, Events};
 use listener::Listener;
 pub use sink::{Held, Sink, SinkError, Wanted};
 use std::net::{IpAddr, SocketAddr};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Whose client, and how it speaks.
 #[derive(Clone, Debug)]
@@ -35,10 +70,15 @@ pub struct Settings {
     pub host: String,
     /// Own address, `alice@example.com`.
     pub address: String,
-    /// User name for Digest, as typed.
+    /// User name as typed: `alice`, `alice@example.com` or `EXAMPLE\\alice`.
     pub user: String,
     /// Password.
     pub password: String,
+    /// Authentication schemes answered, the first that is offered.
+    pub schemes: Vec<Scheme>,
+    /// Addresses of servers of the same domain that redirects may lead to; by name they may lead
+    /// to the host above and to hosts below the domain of the address.
+    pub homes: Vec<IpAddr>,
     /// Address that callbacks go to; the listener binds it on a free port.
     pub callback: IpAddr,
     /// Lease of the sign-in and of watches, seconds.
@@ -58,6 +98,8 @@ impl Settings {
             address: address.to_owned(),
             user: address.to_owned(),
             password: password.to_owned(),
+            schemes: vec![Scheme::Digest, Scheme::Ntlm],
+            homes: Vec::new(),
             callback: IpAddr::from([127, 0, 0, 1]),
             lease: 14_400,
             presence_lease: 1_200,
@@ -90,6 +132,9 @@ pub enum ClientError {
     /// An address or host that makes no URL.
     #[error("address: {0}")]
     Address(#[from] UrlError),
+    /// Redirected too often, or to a place outside the domain.
+    #[error("redirected to where we do not follow")]
+    Redirected,
     /// A header of the request cannot be written.
     #[error("request cannot be written")]
     Request,
@@ -98,68 +143,112 @@ pub enum ClientError {
     TooLarge,
 }
 
-/// A signed-in user.
+/// A signed-in user. Dropped, it stops at once and its leases run out by themselves;
+/// [`Client::sign_out`] is the polite way.
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
     me: NodeUrl,
-    connection: Connection,
+    inner: Arc<Mutex<Inner>>,
+    keeper: JoinHandle<()>,
     /// None if the callback is somebody else's.
     listener: Option<Listener>,
-    sign_in: String,
-    watches: Vec<(String, NodeUrl)>,
+    /// Of a client without a listener, until they are asked for.
+    events: Option<Events>,
+}
+
+/// What requests and the keeper share.
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    me: NodeUrl,
+    connection: Connection,
+    call_back: String,
+    events: mpsc::Sender<Event>,
+    sign_in: Kept,
+    watches: Vec<Kept>,
     state: State,
     view: Option<String>,
+    presence_due: Instant,
+}
+
+/// A subscription that is held.
+#[derive(Clone, Debug)]
+struct Kept {
+    id: String,
+    node: NodeUrl,
+    /// When it is to be renewed.
+    due: Instant,
 }
 
 /// Events waiting at most; more are answered 503 at the callback.
 const EVENTS: usize = 1_024;
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
 
 impl Client {
     /// Opens the listener and signs in; state is not yet published.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn sign_in(settings: Settings) -> Result<(Self, mpsc::Receiver<Event>), ClientError> {
+    pub async fn sign_in(settings: Settings) -> Result<(Self, Events), ClientError> {
         let (sender, events) = mpsc::channel(EVENTS);
-        let listener = Listener::open(settings.callback, sender).await?;
+        let listener = Listener::open(settings.callback, sender.clone()).await?;
         let call_back = format!("http://{}", listener.address());
-        let client = Self::enter(settings, Some(listener), &call_back).await?;
-        Ok((client, events))
+        let client = Self::enter(settings, Some(listener), call_back, sender).await?;
+        Ok((client, Events(events)))
     }
 
     /// Signs in with a callback that somebody else serves, a notification target for example:
-    /// events arrive there.
+    /// notifications arrive there. What the client itself has to tell is in [`Client::events`].
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn sign_in_at(settings: Settings, call_back: &CallBack) -> Result<Self, ClientError> {
-        Self::enter(settings, None, &call_back.to_string()).await
+        let (sender, events) = mpsc::channel(EVENTS);
+        let mut client = Self::enter(settings, None, call_back.to_string(), sender).await?;
+        client.events = Some(Events(events));
+        Ok(client)
     }
 
     async fn enter(
         settings: Settings,
         listener: Option<Listener>,
-        call_back: &str,
+        call_back: String,
+        events: mpsc::Sender<Event>,
     ) -> Result<Self, ClientError> {
         let me = node_of(&settings, &settings.address)?;
-        let connection = Connection::new(&settings, me.href());
-        let mut client = Self {
-            settings,
-            me,
-            connection,
-            listener,
-            sign_in: String::new(),
+        let mut inner = Inner {
+            connection: Connection::new(&settings, me.href()),
+            settings: settings.clone(),
+            me: me.clone(),
+            call_back,
+            events,
+            sign_in: Kept {
+                id: String::new(),
+                node: me.clone(),
+                due: Instant::now(),
+            },
             watches: Vec::new(),
             state: State::Offline,
             view: None,
+            presence_due: Instant::now(),
         };
-        let me = client.me.clone();
-        let reply = client.subscribe(&me, "pragma/notify", call_back).await?;
-        client.sign_in = reply
-            .subscription
-            .ok_or(ClientError::Status(reply.status))?;
-        Ok(client)
+        inner.sign_in().await?;
+        let inner = Arc::new(Mutex::new(inner));
+        let keeper = tokio::spawn(keeper::run(Arc::clone(&inner)));
+        Ok(Self {
+            settings,
+            me,
+            inner,
+            keeper,
+            listener,
+            events: None,
+        })
     }
 
     /// Own node.
@@ -172,9 +261,14 @@ impl Client {
         self.listener.as_ref().map(Listener::address)
     }
 
+    /// After [`Client::sign_in_at`], once: interruptions, and what was found on watching anew.
+    pub fn events(&mut self) -> Option<Events> {
+        self.events.take()
+    }
+
     /// Id of the sign-in subscription.
-    pub fn subscription(&self) -> &str {
-        &self.sign_in
+    pub async fn subscription(&self) -> String {
+        self.inner.lock().await.sign_in.id.clone()
     }
 
     /// The node of `user@domain`: own domain at the configured host, others at `im.DOMAIN`.
@@ -202,43 +296,12 @@ impl Client {
         }
     }
 
-    /// Publishes a state, leased; the view id given by the server is used from then on.
+    /// Publishes a state, leased and kept; the view id given by the server is used from then on.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn publish(&mut self, state: State) -> Result<(), ClientError> {
-        let lease = Lease {
-            default: State::Offline,
-            seconds: Some(self.settings.presence_lease),
-        };
-        let view = self.view.clone();
-        let value = StateValue {
-            state: state.clone(),
-            lease: Some(lease),
-            view,
-        };
-        let body = PropertyUpdate::set([Property::State(value)]).to_xml();
-        let target = self.me.target();
-        let reply = self
-            .connection
-            .ask("PROPPATCH", &target, &[], body.into())
-            .await?;
-        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
-        let states = answer.properties().filter_map(|property| match property {
-            Property::State(value) => value.view.clone(),
-            _ => None,
-        });
-        let failed = answer
-            .responses
-            .iter()
-            .flat_map(|r| &r.propstats)
-            .find(|p| p.status >= 300);
-        if let Some(failed) = failed {
-            return Err(ClientError::Status(failed.status));
-        }
-        self.view = states.last().or(self.view.take());
-        self.state = state;
-        Ok(())
+        self.inner.lock().await.publish(state).await
     }
 
     /// Watches a node through the own logical URL; its properties now are the result.
@@ -246,18 +309,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn watch(&mut self, node: &NodeUrl) -> Result<Vec<Property>, ClientError> {
-        let call_back = self.me.href();
-        let reply = self
-            .subscribe(node, "update/propchange", &call_back)
-            .await?;
+        let mut inner = self.inner.lock().await;
+        let (reply, properties) = inner.watched(node).await?;
         if let Some(id) = reply.subscription {
-            self.watches.push((id, node.clone()));
+            let due = keeper::due(reply.lifetime.unwrap_or(self.settings.lease));
+            let node = node.clone();
+            inner.watches.push(Kept { id, node, due });
         }
-        if reply.body.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
-        Ok(answer.properties().cloned().collect())
+        Ok(properties)
     }
 
     /// Stops watching a node.
@@ -265,35 +324,81 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn unwatch(&mut self, node: &NodeUrl) -> Result<(), ClientError> {
-        let (gone, kept) = std::mem::take(&mut self.watches)
+        let mut inner = self.inner.lock().await;
+        let (gone, kept) = std::mem::take(&mut inner.watches)
             .into_iter()
-            .partition(|(_, n)| n.same_node(node));
-        self.watches = kept;
-        let gone: Vec<(String, NodeUrl)> = gone;
-        for (id, node) in gone {
-            self.unsubscribe(&id, &node).await?;
+            .partition(|held| held.node.same_node(node));
+        inner.watches = kept;
+        let gone: Vec<Kept> = gone;
+        for held in gone {
+            inner.unsubscribe(&held).await?;
         }
         Ok(())
     }
 
-    /// Renews the sign-in, all watches and the presence; call it well before the leases end.
+    /// Renews the sign-in, all watches and the presence at once. Nobody has to: they are kept.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn renew(&mut self) -> Result<(), ClientError> {
-        let lease = self.settings.lease.to_string();
-        let mut all = self.watches.clone();
-        all.push((self.sign_in.clone(), self.me.clone()));
-        for (id, node) in all {
-            let headers = [
-                ("Subscription-Id", id.as_str()),
-                ("Subscription-Lifetime", &lease),
-            ];
-            self.connection
-                .ask("SUBSCRIBE", &node.target(), &headers, Bytes::new())
-                .await?;
-        }
-        self.publish(self.state.clone()).await
+        self.inner.lock().await.keep_all().await
+    }
+
+    /// Reads properties of a node, or all of them: one part per status, as the server tells.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn properties(
+        &mut self,
+        node: &NodeUrl,
+        names: Option<&[PropertyName]>,
+    ) -> Result<Vec<Propstat>, ClientError> {
+        let wanted = match names {
+            Some(names) => Propfind::Properties(names.to_vec()),
+            None => Propfind::All,
+        };
+        let body = wanted.to_xml();
+        let depth = [("Depth", "0")];
+        let (_, body) = self.ask("PROPFIND", node, &depth, body.into()).await?;
+        let answer = Multistatus::parse(&body, connection::MAX_BODY)?;
+        Ok(answer
+            .responses
+            .into_iter()
+            .flat_map(|response| response.propstats)
+            .collect())
+    }
+
+    /// Sets and removes properties of a node: all of them, or none.
+    ///
+    /// # Errors
+    /// [`ClientError::Status`] is that of the first property that failed by itself.
+    pub async fn change(
+        &mut self,
+        node: &NodeUrl,
+        update: &PropertyUpdate,
+    ) -> Result<(), ClientError> {
+        let body = update.to_xml();
+        let (_, body) = self.ask("PROPPATCH", node, &[], body.into()).await?;
+        succeeded(&Multistatus::parse(&body, connection::MAX_BODY)?)
+    }
+
+    /// Reads the access list of a node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn access(&mut self, node: &NodeUrl) -> Result<Acl, ClientError> {
+        let (_, body) = self.ask("ACL", node, &[], Bytes::new()).await?;
+        Ok(Acl::parse(&body, connection::MAX_BODY)?)
+    }
+
+    /// Replaces the access list of a node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_access(&mut self, node: &NodeUrl, list: &Acl) -> Result<(), ClientError> {
+        self.ask("ACL", node, &[], list.to_xml().into())
+            .await
+            .map(drop)
     }
 
     /// Sends a text.
@@ -345,14 +450,19 @@ impl Client {
             mime: self.settings.form.write(&block.to_string()),
         };
         let body = Notification::Message(message).to_xml();
-        let headers = [("RVP-Ack-Type", "DeepOr"), ("RVP-Hop-Count", "1")];
-        self.connection
-            .ask("NOTIFY", &to.target(), &headers, body)
-            .await
-            .map(drop)
+        self.notify(to, body).await
     }
 
-    /// Any request on the signed-in connection, for tests: status and body.
+    /// Sends a document of an application's own to a node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn notify(&mut self, to: &NodeUrl, document: Bytes) -> Result<(), ClientError> {
+        let headers = [("RVP-Ack-Type", "DeepOr"), ("RVP-Hop-Count", "1")];
+        self.ask("NOTIFY", to, &headers, document).await.map(drop)
+    }
+
+    /// Any request on the signed-in connection: status and body.
     ///
     /// # Errors
     /// [`ClientError`], also for every status that is no success.
@@ -363,10 +473,9 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<(u16, Bytes), ClientError> {
-        let reply = self
-            .connection
-            .ask(method, &node.target(), headers, body)
-            .await?;
+        let mut inner = self.inner.lock().await;
+        let target = node.target();
+        let reply = inner.connection.ask(method, &target, headers, body).await?;
         Ok((reply.status, reply.body))
     }
 
@@ -379,14 +488,77 @@ impl Client {
     ///
     /// # Errors
     /// The first [`ClientError`]; the rest is still tried.
-    pub async fn sign_out(mut self) -> Result<(), ClientError> {
-        let mut first = self.publish(State::Offline).await;
-        let mut all = std::mem::take(&mut self.watches);
-        all.push((self.sign_in.clone(), self.me.clone()));
-        for (id, node) in all {
-            first = first.and(self.unsubscribe(&id, &node).await);
+    pub async fn sign_out(self) -> Result<(), ClientError> {
+        self.keeper.abort();
+        let mut inner = self.inner.lock().await;
+        let mut first = inner.publish(State::Offline).await;
+        let mut all = std::mem::take(&mut inner.watches);
+        all.push(inner.sign_in.clone());
+        for held in all {
+            first = first.and(inner.unsubscribe(&held).await);
         }
         first
+    }
+}
+
+impl Inner {
+    async fn sign_in(&mut self) -> Result<(), ClientError> {
+        let (me, call_back) = (self.me.clone(), self.call_back.clone());
+        let reply = self.subscribe(&me, "pragma/notify", &call_back).await?;
+        let due = keeper::due(reply.lifetime.unwrap_or(self.settings.lease));
+        self.sign_in = Kept {
+            id: reply
+                .subscription
+                .ok_or(ClientError::Status(reply.status))?,
+            node: me,
+            due,
+        };
+        Ok(())
+    }
+
+    async fn publish(&mut self, state: State) -> Result<(), ClientError> {
+        let lease = Lease {
+            default: State::Offline,
+            seconds: Some(self.settings.presence_lease),
+        };
+        let value = StateValue {
+            state: state.clone(),
+            lease: Some(lease),
+            view: self.view.clone(),
+        };
+        let body = PropertyUpdate::set([Property::State(value)]).to_xml();
+        let target = self.me.target();
+        let reply = self
+            .connection
+            .ask("PROPPATCH", &target, &[], body.into())
+            .await?;
+        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
+        succeeded(&answer)?;
+        let values = answer.properties().filter_map(|property| match property {
+            Property::State(value) => Some(value),
+            _ => None,
+        });
+        let granted = values.last();
+        let seconds = granted.and_then(|value| value.lease.as_ref()?.seconds);
+        self.view = granted
+            .and_then(|value| value.view.clone())
+            .or(self.view.take());
+        self.presence_due = keeper::due(seconds.unwrap_or(self.settings.presence_lease));
+        self.state = state;
+        Ok(())
+    }
+
+    async fn watched(&mut self, node: &NodeUrl) -> Result<(Reply, Vec<Property>), ClientError> {
+        let call_back = self.me.href();
+        let reply = self
+            .subscribe(node, "update/propchange", &call_back)
+            .await?;
+        if reply.body.is_empty() {
+            return Ok((reply, Vec::new()));
+        }
+        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
+        let properties = answer.properties().cloned().collect();
+        Ok((reply, properties))
     }
 
     async fn subscribe(
@@ -406,13 +578,39 @@ impl Client {
             .await
     }
 
-    async fn unsubscribe(&mut self, id: &str, node: &NodeUrl) -> Result<(), ClientError> {
-        let headers = [("Subscription-Id", id)];
+    async fn unsubscribe(&mut self, held: &Kept) -> Result<(), ClientError> {
+        let headers = [("Subscription-Id", held.id.as_str())];
         self.connection
-            .ask("UNSUBSCRIBE", &node.target(), &headers, Bytes::new())
+            .ask("UNSUBSCRIBE", &held.node.target(), &headers, Bytes::new())
             .await
             .map(drop)
     }
+
+    /// What the client has to tell by itself; if nobody reads, it is dropped.
+    fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// What was found on watching anew.
+    fn tell_properties(&self, node: &NodeUrl, properties: Vec<Property>) {
+        for property in properties {
+            if let Property::State(value) = property {
+                let from = Contact::new(node.href());
+                let state = value.state;
+                self.tell(Event::Presence { from, state });
+            }
+        }
+    }
+}
+
+fn succeeded(answer: &Multistatus) -> Result<(), ClientError> {
+    let all = answer.responses.iter().flat_map(|r| &r.propstats);
+    let mut failed = all.map(|part| part.status).filter(|status| *status >= 300);
+    // 424: it failed with another one.
+    let first = failed.clone().find(|status| *status != 424);
+    first
+        .or_else(|| failed.next())
+        .map_or(Ok(()), |status| Err(ClientError::Status(status)))
 }
 
 fn node_of(settings: &Settings, address: &str) -> Result<NodeUrl, ClientError> {
@@ -429,5 +627,7 @@ fn node_of(settings: &Settings, address: &str) -> Result<NodeUrl, ClientError> {
     Ok(NodeUrl::of_alias(Authority::parse(&host)?, local)?)
 }
 
+#[cfg(test)]
+mod keeping_tests;
 #[cfg(test)]
 mod tests;

@@ -162,7 +162,7 @@ mod wire {
         });
         let settings = Settings::new(server, "im.example.com", "alice@example.com", "alice");
         let (mut client, mut events) = Client::sign_in(settings).await.unwrap();
-        assert_eq!(client.subscription(), "98210");
+        assert_eq!(client.subscription().await, "98210");
         let bob = client.node_of("bob@example.com").unwrap();
         let refused = client.text(&bob, "{s}", "hi & <bye>").await;
         assert!(

@@ -106,7 +106,7 @@ fn rvp_3_other_methods_earn_501_and_405() {
 
 /// The matrix of `RVP 2`: absent, empty, ill-formed, 64 KiB, repeated, for every header and method.
 #[test]
-fn header_matrix() {
+fn rvp_2_header_matrix() {
     type Row = (Method, Header, [Option<Status>; 4]);
     const OK: Option<Status> = None;
     const BAD: Option<Status> = Some(Status::BadRequest);

@@ -140,6 +140,16 @@ impl Notification {
         });
         states.next_back()
     }
+
+    /// The name of an application's own notification, `{namespace}local`: of its root, or of what
+    /// stands in `r:notification`. `None` for all others.
+    pub fn name(&self) -> Option<String> {
+        let Self::Other(other) = self else {
+            return None;
+        };
+        let name = other.element()?.name;
+        Some(format!("{{{}}}{}", name.namespace().as_str(), name.local()))
+    }
 }
 
 /// The head of a request as far as a target needs it.

@@ -1,7 +1,7 @@
 //! A listener for targets that have no web server of their own.
 
 use super::received::Refusal;
-use super::service::{Handler, Target, read_body};
+use super::service::{Handler, Signed, Target, read_body};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -17,6 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+/// Age of a signature that [`Target::signed`] takes, seconds.
+const MAX_AGE: u64 = 300;
 
 /// What [`serve`] puts up with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +56,23 @@ pub enum Served {
     Whole,
     /// Requests that ran longer than [`Limits::stop`] were cut off.
     CutOff,
+}
+
+impl<H: Handler> Target<H> {
+    /// Takes only what is signed with this secret (the first line of `--secret-file`), by a clock
+    /// that differs by five minutes at most; with `None`, everything as before.
+    #[must_use]
+    pub fn signed(self, secret: Option<&str>) -> Self {
+        let signed = secret.map(|secret| Signed {
+            secret: secret.as_bytes().into(),
+            max_age: MAX_AGE,
+            clock: unix_time,
+        });
+        match signed {
+            None => self,
+            Some(signed) => self.with_settings(|settings| settings.signed = Some(signed)),
+        }
+    }
 }
 
 /// Serves a target until `stop` completes.

@@ -111,11 +111,11 @@ impl fmt::Debug for Signed {
 /// A notification target. Clones share the handler and its limits.
 pub struct Target<H> {
     shared: Arc<Shared<H>>,
+    settings: Arc<Settings>,
 }
 
 struct Shared<H> {
     handler: H,
-    settings: Settings,
     running: AtomicUsize,
 }
 
@@ -129,17 +129,25 @@ impl<H: Handler> Target<H> {
     pub fn with(handler: H, settings: Settings) -> Self {
         let running = AtomicUsize::new(0);
         Self {
-            shared: Arc::new(Shared {
-                handler,
-                settings,
-                running,
-            }),
+            shared: Arc::new(Shared { handler, running }),
+            settings: Arc::new(settings),
         }
     }
 
     /// Largest body taken, octets.
     pub fn body_limit(&self) -> usize {
-        self.shared.settings.body
+        self.settings.body
+    }
+
+    /// The same with other settings; clones made before keep theirs.
+    #[must_use]
+    pub fn with_settings(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = (*self.settings).clone();
+        change(&mut settings);
+        Self {
+            settings: Arc::new(settings),
+            ..self
+        }
     }
 
     /// Answers a request whose body is read already, or could not be.
@@ -157,7 +165,7 @@ impl<H: Handler> Target<H> {
         let status = match self.take(&parts, body).await {
             Ok(answer) => answer.status(),
             Err(refusal) => {
-                if let Some(told) = &self.shared.settings.refused {
+                if let Some(told) = &self.settings.refused {
                     told(&refusal);
                 }
                 refusal.status()
@@ -167,11 +175,10 @@ impl<H: Handler> Target<H> {
     }
 
     async fn take(&self, parts: &Parts, body: Result<Bytes, Refusal>) -> Result<Answer, Refusal> {
-        let shared = &*self.shared;
         let body = match body {
             // Method and headers come first: a GET is 501 whatever follows it.
             Err(refusal) => {
-                let read = shared.read(parts, &Bytes::new());
+                let read = self.read(parts, &Bytes::new());
                 return Err(match read {
                     Err(error) if error.status() == Status::NotImplemented => error,
                     Err(error) if error.status() == Status::MethodNotAllowed => error,
@@ -180,19 +187,19 @@ impl<H: Handler> Target<H> {
             }
             Ok(body) => body,
         };
-        if let Some(signed) = &shared.settings.signed {
+        if let Some(signed) = &self.settings.signed {
             signed.check(parts, &body)?;
         }
-        let received = shared.read(parts, &body)?;
-        if received.hops > shared.settings.hops {
+        let received = self.read(parts, &body)?;
+        if received.hops > self.settings.hops {
             return Err(Refusal::Hops);
         }
-        let _place = shared.place().ok_or(Refusal::Busy)?;
-        Ok(shared.handler.notify(received).await)
+        let _place = self.place().ok_or(Refusal::Busy)?;
+        Ok(self.shared.handler.notify(received).await)
     }
 }
 
-impl<H> Shared<H> {
+impl<H> Target<H> {
     fn read(&self, parts: &Parts, body: &Bytes) -> Result<Received, Refusal> {
         let mut headers: Vec<(&[u8], &[u8])> = Vec::with_capacity(parts.headers.len() + 1);
         for (name, value) in &parts.headers {
@@ -216,8 +223,9 @@ impl<H> Shared<H> {
 
     /// A place among the running handlers, given back when dropped.
     fn place(&self) -> Option<Place<'_>> {
-        let place = Place(&self.running);
-        let before = self.running.fetch_add(1, Ordering::AcqRel);
+        let running = &self.shared.running;
+        let place = Place(running);
+        let before = running.fetch_add(1, Ordering::AcqRel);
         (before < self.settings.concurrent).then_some(place)
     }
 }
@@ -301,6 +309,7 @@ impl<H> Clone for Target<H> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            settings: Arc::clone(&self.settings),
         }
     }
 }
@@ -308,7 +317,7 @@ impl<H> Clone for Target<H> {
 impl<H> fmt::Debug for Target<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("settings", &self.shared.settings)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -210,6 +210,9 @@ impl Notifier {
             .header("Subscription-State", state)
             .header("Contact", format_args!("<{}>", self.contact));
         let body = content.body.as_ref();
+        if body.is_some_and(|(kind, _)| is_list(kind)) {
+            head.header("Require", "eventlist");
+        }
         let bytes = head.body(body.map(|(kind, octets)| (&**kind, &octets[..])));
         Some(Notify { bytes, last })
     }
@@ -303,4 +306,9 @@ impl Notifier {
             over: false,
         })
     }
+}
+
+/// Whether a body is that of a list, which only those read who said so (RFC 4662 4.3).
+fn is_list(kind: &str) -> bool {
+    kind.starts_with("multipart/related;") && kind.contains("application/rlmi+xml")
 }

@@ -94,7 +94,7 @@ type Row = (&'static str, Vec<Vec<Act>>, Vec<Result<u16, NoAnswer>>);
 
 #[tokio::test]
 #[allow(clippy::too_many_lines)] // a table
-async fn callback_misbehaviour_matrix() {
+async fn rvp_7_callback_misbehaviour_matrix() {
     use Act::{Answer, AnswerClose, Close, Early, ReadClose, Silent};
     let table: Vec<Row> = vec![
         (

@@ -2,11 +2,11 @@
 
 use super::super::app::{Asked, Refused, Reply};
 use super::super::translate;
-use crate::core::access::{AccessEntry, Right, Rights, Subject};
-use crate::core::command::{Command, Reply as Done};
+use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
 use rvp::document::Acl;
-use rvp::{ParseError, Status};
+use rvp::{NodeUrl, ParseError, Principal, Status};
 
 /// The list as the client reads it.
 pub(super) async fn read(asked: &Asked<'_>) -> Result<Reply, Refused> {
@@ -21,18 +21,23 @@ pub(super) async fn read(asked: &Asked<'_>) -> Result<Reply, Refused> {
 
 /// Replaces the list, all of it or nothing.
 pub(super) async fn write(asked: &Asked<'_>, list: &Acl) -> Result<Reply, Refused> {
-    let local = asked.ends.local.ip();
+    let (peers, local) = (&asked.front.peers, asked.ends.local.ip());
+    let known = |node: &NodeUrl| peers.claimed(&Principal::Node(node.clone()), local);
     let mut entries = Vec::with_capacity(list.aces.len());
     for ace in &list.aces {
-        let entry = translate::entry(ace, &asked.front.names, local)
-            .ok_or(ParseError::Value("rvp-principal"))?;
-        entries.push(entry);
+        let entry = translate::entry(ace, known);
+        entries.push(entry.ok_or(ParseError::Value("rvp-principal"))?);
     }
     let domain = asked.account.address.domain();
     if asked.front.hub.rules().confirms(domain) {
         entries.iter_mut().for_each(everybody_may_ask);
     }
-    if let Ok(known) = current(asked).await {
+    // What RVP can't say it can't have meant to remove, even if the writer may not read it.
+    let server = Caller {
+        scheme: Scheme::Internal,
+        ..asked.caller.clone()
+    };
+    if let Done::Access(known) = asked.call_as(&server, Command::Access).await? {
         entries.extend(known.into_iter().filter_map(unsaid));
     }
     asked.call(Command::SetAccess(entries)).await?;

@@ -3,6 +3,7 @@
 use super::super::app::{Asked, Refused, Reply};
 use super::super::peer::is_peer;
 use super::super::{RVP, content};
+use crate::core::address::Address;
 use crate::core::command::{Command, Reply as Done, Submit};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PersonId};
@@ -31,10 +32,10 @@ pub(super) async fn run(
             submit(asked, head, parts, name).await
         }
         Notification::Properties(change) if is_peer(asked.caller) => {
-            bind(asked, &change.from)?;
+            let from = &spoken_for(asked, &change.from)?;
             let id = head.subscription.as_ref().map(SubscriptionId::as_str);
-            let from = &asked.caller.address;
-            if asked.front.peers.notified(from, id, &change.update) {
+            let to = asked.address;
+            if asked.front.peers.notified(from, to, id, &change.update) {
                 return Ok(Reply::empty());
             }
             // A client subscribed there by itself: it knows what this is about.
@@ -98,6 +99,22 @@ fn bind(asked: &Asked<'_>, from: &Contact) -> Result<(), Refused> {
         from.href
     );
     Err(Refused::new(Status::Forbidden, cause))
+}
+
+/// Whose properties another server tells: those of whom it speaks for, or, when it speaks for
+/// itself, of one of its domain (`rvp.md` 2: servers name themselves on what they make).
+fn spoken_for(asked: &Asked<'_>, from: &Contact) -> Result<Address, Refused> {
+    let peers = &asked.front.peers;
+    let named = from.principal().ok();
+    let named = named.and_then(|named| peers.claimed(&named, asked.ends.local.ip()));
+    let server = &asked.caller.address;
+    let of_its_own = named.filter(|named| {
+        server.path().is_some() && server.domain() == named.domain() && named.path().is_none()
+    });
+    match of_its_own {
+        Some(named) => Ok(named),
+        None => bind(asked, from).map(|()| server.clone()),
+    }
 }
 
 fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {

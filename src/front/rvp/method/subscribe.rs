@@ -7,14 +7,17 @@ use super::super::handle::Wire;
 use super::super::peer::{is_peer, wire};
 use super::super::{RVP, translate};
 use super::{propfind, seconds, seconds_left};
+use crate::core::access::Right;
+use crate::core::address::Address;
 use crate::core::command::{
-    Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether, Topic, Via,
-    Watch,
+    Caller, Command, PointChange, PointInfo, PointSpec, Reach, Register, Reply as Done, Tether,
+    Topic, Via, Watch,
 };
 use crate::core::error::Error;
 use crate::core::id::{PointId, Stack, WatchId};
 use crate::core::node::INSIDE;
 use crate::gate::Cause;
+use crate::hub::Resolution;
 use rvp::document::Multistatus;
 use rvp::request::{NotificationType, Subscribe, SubscriptionId};
 use rvp::{CallBack, Status};
@@ -40,12 +43,27 @@ pub(super) async fn new(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Re
 enum Target {
     /// To the caller's own inboxes.
     Logical,
+    /// To the inboxes of somebody whom the caller subscribes.
+    Other(Address),
     /// To the caller's own server.
     Server,
     /// To this checked address.
     Dial(SocketAddr),
     /// Nowhere: the address may not be dialled.
     Nowhere,
+}
+
+/// Where notifications go; a node that is hidden from the caller is not there, whatever is wrong
+/// with his Call-Back.
+async fn aim(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
+    let refused = match target(asked, call_back) {
+        Ok(target) => return Ok(target),
+        Err(refused) => refused,
+    };
+    match asked.call(Command::Check(Right::List)).await {
+        Err(Error::UnknownUser) => Err(Error::UnknownUser.into()),
+        _ => Err(refused),
+    }
 }
 
 fn target(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
@@ -75,10 +93,7 @@ fn target(asked: &Asked<'_>, call_back: &CallBack) -> Result<Target, Refused> {
         Verdict::Logical(address) if asked.same_person(&address, asked.caller.person) => {
             Ok(Target::Logical)
         }
-        Verdict::Logical(address) => Err(Refused::new(
-            Status::Forbidden,
-            format!("the Call-Back is {address}, who did not ask"),
-        )),
+        Verdict::Logical(address) => Ok(Target::Other(address)),
         Verdict::Ourselves => Err(Refused::new(
             Status::BadRequest,
             "the Call-Back is this server itself",
@@ -112,7 +127,7 @@ fn wire(asked: &Asked<'_>, call_back: &CallBack, target: &Target) -> Wire {
     Wire {
         endpoint: match target {
             Target::Dial(endpoint) => Some(*endpoint),
-            Target::Logical | Target::Server | Target::Nowhere => None,
+            Target::Logical | Target::Other(_) | Target::Server | Target::Nowhere => None,
         },
         host: call_back.authority().to_string(),
         target: call_back.target(),
@@ -133,10 +148,14 @@ async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> 
             "pragma/notify of another person's node",
         ));
     }
-    let target = target(asked, &wish.call_back)?;
+    let target = aim(asked, &wish.call_back).await?;
     let reach = match target {
         Target::Dial(_) => Reach::Full,
         Target::Nowhere => Reach::SendOnly,
+        Target::Other(address) => {
+            let cause = format!("the Call-Back is {address}, who did not ask");
+            return Err(Refused::new(Status::Forbidden, cause));
+        }
         Target::Logical | Target::Server => {
             return Err(Refused::new(
                 Status::BadRequest,
@@ -146,26 +165,54 @@ async fn sign_in(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> 
     };
     let inbox = wish.call_back.to_string();
     tracing::info!(who = %asked.caller.address, call_back = %inbox, ?reach, "rvp sign-in");
-    put(asked, wish, &target, (RVP, inbox)).await
+    put(asked, wish, (&target, asked.caller), (RVP, inbox)).await
 }
 
 /// What is sent to a node that is no person reaches everybody who subscribes with the right
 /// (`RVP 1`): at a listener, or at the subscriber's own logical URL.
 async fn subscribe_node(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
-    let target = target(asked, &wish.call_back)?;
-    let holder = &asked.caller.address;
+    let target = aim(asked, &wish.call_back).await?;
+    let caller = subscriber(asked, &target).await?;
+    let holder = &caller.address;
     let (stack, inbox) = match target {
-        Target::Logical | Target::Server => (INSIDE, holder.to_string()),
+        Target::Logical | Target::Other(_) | Target::Server => (INSIDE, holder.to_string()),
         // Two people behind one listener are two inboxes.
         Target::Dial(_) | Target::Nowhere => (RVP, format!("{} {holder}", wish.call_back)),
     };
-    put(asked, wish, &target, (stack, inbox)).await
+    put(asked, wish, (&target, &caller), (stack, inbox)).await
+}
+
+/// In whose name a subscription is made: the caller's, or that of somebody whom he subscribes, who
+/// gets no more than his own rights allow.
+async fn subscriber(asked: &Asked<'_>, target: &Target) -> Result<Caller, Refused> {
+    let Target::Other(address) = target else {
+        return Ok(asked.caller.clone());
+    };
+    let refused = |why: &str| {
+        let cause = format!("the Call-Back is {address}, who did not ask, and {why}");
+        Refused::new(Status::Forbidden, cause)
+    };
+    let Resolution::Local(account) = asked.front.hub.directory().resolve(address) else {
+        return Err(refused("is nobody here"));
+    };
+    if asked.front.peers.is_elsewhere(address) {
+        return Err(refused("is held elsewhere"));
+    }
+    match asked.call(Command::Check(Right::SubscribeOthers)).await {
+        Ok(_) => Ok(Caller {
+            address: address.clone(),
+            person: Some(account.person),
+            ..asked.caller.clone()
+        }),
+        Err(Error::Denied(_)) => Err(refused("subscribe-others is not granted")),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn put(
     asked: &Asked<'_>,
     wish: &Subscribe,
-    target: &Target,
+    (target, caller): (&Target, &Caller),
     (stack, inbox): (Stack, String),
 ) -> Result<Reply, Refused> {
     let wire = wire(asked, &wish.call_back, target);
@@ -176,7 +223,7 @@ async fn put(
         tether: Tether::Address,
         reach: match target {
             Target::Nowhere => Reach::SendOnly,
-            Target::Dial(_) | Target::Logical | Target::Server => Reach::Full,
+            Target::Dial(_) | Target::Logical | Target::Other(_) | Target::Server => Reach::Full,
         },
         implies: None,
         preference: 1000,
@@ -186,7 +233,8 @@ async fn put(
         handle: wire.handle(),
     };
     let inbox = spec.inbox.clone();
-    let points = register(asked, stack, PointChange::Put(Box::new(spec))).await?;
+    let change = PointChange::Put(Box::new(spec));
+    let points = register_as(asked, caller, stack, change).await?;
     // Ids rise, so the newest of this inbox is the one just made.
     let point = points
         .into_iter()
@@ -203,21 +251,31 @@ pub(super) async fn register(
     stack: Stack,
     change: PointChange,
 ) -> Result<Vec<PointInfo>, Error> {
+    register_as(asked, asked.caller, stack, change).await
+}
+
+async fn register_as(
+    asked: &Asked<'_>,
+    caller: &Caller,
+    stack: Stack,
+    change: PointChange,
+) -> Result<Vec<PointInfo>, Error> {
     let command = Command::Register(Register {
         stack,
         lineage: None,
         changes: vec![change],
     });
-    match asked.call(command).await? {
+    match asked.call_as(caller, command).await? {
         Done::Points(points) => Ok(points),
         _ => Ok(Vec::new()),
     }
 }
 
 async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
-    let target = target(asked, &wish.call_back)?;
+    let target = aim(asked, &wish.call_back).await?;
+    let caller = subscriber(asked, &target).await?;
     let via = match target {
-        Target::Logical => Via::Inboxes,
+        Target::Logical | Target::Other(_) => Via::Inboxes,
         Target::Dial(_) | Target::Server | Target::Nowhere => Via::Direct,
     };
     let command = Command::Watch(Watch {
@@ -236,7 +294,7 @@ async fn watch(asked: &Asked<'_>, wish: &Subscribe) -> Result<Reply, Refused> {
         watch: Some(watch),
         lease,
         view,
-    } = asked.call(command).await?
+    } = asked.call_as(&caller, command).await?
     else {
         return Err(Error::Storage.into());
     };

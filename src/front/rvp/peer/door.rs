@@ -47,7 +47,8 @@ impl Front {
             domain.unwrap_or_default(),
             self.hub.now(),
         );
-        match self.peers.vouch(&self.gate, &attempt, claim, local) {
+        let shown = arrived.channel.shown();
+        match self.peers.vouch(&self.gate, &attempt, claim, local, shown) {
             Vouch::Stranger => Ok(None),
             Vouch::Peer(caller) => Ok(Some(caller)),
             Vouch::Ask(decision) => auth::answer(decision).map(|granted| Some(granted.caller)),

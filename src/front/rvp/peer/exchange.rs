@@ -1,12 +1,15 @@
 //! One connection to another server: a request out, its answer in, everything bounded.
 //!
-//! Digest is answered where it is asked for and configured; redirects are followed within the
-//! server's own domain, three at most. What may be sent a second time is `decisions.md` 19: only
+//! Digest or NTLM is answered where it is asked for and configured; redirects are followed within
+//! the server's own domain, three at most. What may be sent a second time is `decisions.md` 19: only
 //! on a reused connection that died before it answered.
 
+use super::dial::{dial, may_dial};
 use super::resolve::Finder;
 use super::route::{Route, Routes};
-use auth::digest::{Ask, Challenge, Client as Digest, Style};
+use crate::net::{Verifier, secure};
+use auth::digest::Ask;
+use auth::login::{Fresh, Login};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -16,16 +19,18 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rvp::{Authority, NodeUrl};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
+use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Redirects followed for one request.
 const REDIRECTS: usize = 3;
-/// Times one request is sent because of authentication: without, stale, fresh.
-const PROOFS: usize = 3;
+/// Times one request is sent because of authentication: without, stale, fresh, and NTLM's two
+/// steps on a connection that may break in between.
+const PROOFS: usize = 5;
 /// Longest head of an answer.
 const HEAD: usize = 16 * 1024;
 
@@ -57,6 +62,9 @@ pub(in super::super) enum Fault {
     /// It does not take connections.
     #[error("can't connect: {0}")]
     Connect(io::ErrorKind),
+    /// It does not prove who it is by a certificate, or speaks no TLS.
+    #[error("no TLS with it: {0}")]
+    Untrusted(String),
     /// Too slow.
     #[error("no answer in time")]
     Late,
@@ -88,7 +96,7 @@ impl Fault {
     pub(super) fn counts(&self) -> bool {
         matches!(
             self,
-            Self::Nowhere | Self::Connect(_) | Self::Late | Self::Broken
+            Self::Nowhere | Self::Connect(_) | Self::Untrusted(_) | Self::Late | Self::Broken
         )
     }
 }
@@ -113,13 +121,15 @@ pub(super) struct Means {
     /// Our listeners: never dialled, and outgoing connections come from their address where they
     /// stand on one, so that peers may trust it.
     pub(super) ours: Vec<SocketAddr>,
+    /// For peers that we speak TLS to.
+    pub(super) verifier: Option<Verifier>,
 }
 
 /// A connection, when there is one, and what is known for the next request.
 pub(super) struct Connection {
     means: Arc<Means>,
     route: Route,
-    digest: Option<Digest>,
+    login: Option<Login>,
     /// Where the open connection leads, by authority.
     open: Option<(String, SendRequest<Full<Bytes>>)>,
 }
@@ -127,13 +137,14 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(means: Arc<Means>, route: Route) -> Self {
         let shared = route.peer.and_then(|at| means.routes.peers.get(at));
-        let digest = shared
-            .and_then(|known| known.shared.as_ref())
-            .map(|(user, password)| Digest::new(user, password).with_style(Style::Plain));
+        let login = shared.and_then(|known| {
+            let (user, password) = known.shared.as_ref()?;
+            Some(Login::new(user, password, &known.schemes))
+        });
         Self {
             means,
             route,
-            digest,
+            login,
             open: None,
         }
     }
@@ -186,25 +197,17 @@ impl Connection {
             body: &wanted.body,
             cnonce: &cnonce,
         };
-        let mut proof = self.digest.as_mut().and_then(|digest| digest.again(&ask));
+        let mut proof = self.login.as_mut().and_then(|login| login.first(&ask));
         for _ in 0..PROOFS {
             let got = self.exchange(wanted, target, proof.as_deref()).await?;
             if got.status != 401 {
                 return Ok(got);
             }
-            let challenges: Vec<Challenge> = got
-                .headers
-                .get_all(WWW_AUTHENTICATE)
-                .iter()
-                .filter_map(|value| Challenge::parse(value.to_str().ok()?).ok())
-                .collect();
-            let Some(digest) = &mut self.digest else {
-                return Err(Fault::Denied);
-            };
-            if proof.is_some() && !challenges.iter().any(|challenge| challenge.stale) {
-                return Err(Fault::Denied);
-            }
-            proof = Some(digest.answer(&challenges, &ask).ok_or(Fault::Denied)?);
+            let values = got.headers.get_all(WWW_AUTHENTICATE).iter();
+            let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+            let login = self.login.as_mut().ok_or(Fault::Denied)?;
+            let next = login.answer(&values, proof.is_some(), &ask, &fresh());
+            proof = Some(next.ok_or(Fault::Denied)?);
         }
         Err(Fault::Denied)
     }
@@ -272,41 +275,46 @@ impl Connection {
         }
     }
 
-    async fn connect(&self, target: &Target) -> Result<SendRequest<Full<Bytes>>, Fault> {
+    async fn connect(&mut self, target: &Target) -> Result<SendRequest<Full<Bytes>>, Fault> {
+        if let Some(login) = &mut self.login {
+            login.disconnected();
+        }
         let connect = timeout(self.means.patience.connect, self.dial(target)).await;
         let stream = connect.unwrap_or(Err(Fault::Connect(io::ErrorKind::TimedOut)))?;
         let _ = stream.set_nodelay(true);
-        let mut builder = Builder::new();
-        builder
-            .title_case_headers(true)
-            .max_buf_size(HEAD)
-            .max_headers(64)
-            .ignore_invalid_headers_in_responses(true);
-        let (sender, connection) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| Fault::Broken)?;
-        // Ends when the sender is dropped or the other side closes.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
+        if !self.route.tls {
+            return shake(stream).await;
+        }
+        let verifier = self.means.verifier.as_ref();
+        let verifier = verifier.ok_or(Fault::Untrusted("not set up".to_owned()))?;
+        let name = match &target.place {
+            Place::Route => self.route.tls_name.clone(),
+            Place::Host(at) => at.host.to_string(),
+        };
+        let secured = secure(stream, verifier, &name);
+        let secured = timeout(self.means.patience.connect, secured).await;
+        match secured {
+            Ok(Ok(stream)) => shake(stream).await,
+            Ok(Err(error)) => Err(Fault::Untrusted(error.to_string())),
+            Err(_) => Err(Fault::Untrusted("too slow".to_owned())),
+        }
     }
 
     async fn dial(&self, target: &Target) -> Result<TcpStream, Fault> {
         let means = &self.means;
+        let usual = if self.route.tls { 443 } else { 80 };
         let places = match &target.place {
             Place::Route if !self.route.places.is_empty() => self.route.places.clone(),
             Place::Route => match &self.route.home {
                 Some(home) => {
                     let host = home.host.to_string();
-                    means.finder.host(&host, home.port.unwrap_or(80)).await
+                    means.finder.host(&host, home.port.unwrap_or(usual)).await
                 }
-                None => means.finder.domain(&self.route.domain).await,
+                None => means.finder.domain(&self.route.domain, usual).await,
             },
             Place::Host(at) => {
                 let host = at.host.to_string();
-                means.finder.host(&host, at.port.unwrap_or(80)).await
+                means.finder.host(&host, at.port.unwrap_or(usual)).await
             }
         };
         let looked_up = self.route.places.is_empty() || matches!(target.place, Place::Host(_));
@@ -323,6 +331,28 @@ impl Connection {
         }
         Err(fault)
     }
+}
+
+/// HTTP on a connection.
+async fn shake<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, Fault>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut builder = Builder::new();
+    builder
+        .title_case_headers(true)
+        .max_buf_size(HEAD)
+        .max_headers(64)
+        .ignore_invalid_headers_in_responses(true);
+    let (sender, connection) = builder
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Fault::Broken)?;
+    // Ends when the sender is dropped or the other side closes.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 /// Where one request goes.
@@ -394,49 +424,15 @@ async fn send(
 
 /// The connection was closed under the request; nothing of an answer came.
 fn is_unanswered(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message()
-}
-
-/// Never ourselves, never what is no host; what name servers say must not lead into our own
-/// machine or link, unless we stand on loopback ourselves (`decisions.md` 28).
-fn may_dial(place: SocketAddr, ours: &[SocketAddr], looked_up: bool) -> bool {
-    let ip = place.ip().to_canonical();
-    let no_host = match ip {
-        IpAddr::V4(v4) => {
-            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0
-        }
-        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),
-    };
-    let own = |our: &SocketAddr| {
-        our.port() == place.port()
-            && (our.ip().to_canonical() == ip || our.ip().is_unspecified() && ip.is_loopback())
-    };
-    if no_host || place.port() == 0 || ours.iter().any(own) {
-        return false;
-    }
-    let link_local = match ip {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    let on_loopback = !ours.is_empty() && ours.iter().all(|our| our.ip().is_loopback());
-    !looked_up || !(link_local || ip.is_loopback() && !on_loopback)
-}
-
-async fn dial(place: SocketAddr, ours: &[SocketAddr]) -> io::Result<TcpStream> {
-    let fits = |our: &&SocketAddr| {
-        !our.ip().is_unspecified()
-            && our.is_ipv4() == place.is_ipv4()
-            && our.ip().is_loopback() == place.ip().is_loopback()
-    };
-    let socket = if place.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    if let Some(our) = ours.iter().find(fits) {
-        socket.bind(SocketAddr::new(our.ip(), 0))?;
-    }
-    socket.connect(place).await
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    let reset = cause.is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    });
+    reset || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 fn cnonce() -> String {
@@ -446,32 +442,18 @@ fn cnonce() -> String {
     format!("{:032x}", u128::from_be_bytes(octets))
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+/// What an answer to a challenge needs beside the password.
+fn fresh() -> Fresh {
+    let mut random = [0u8; 24];
+    // As for `cnonce`.
+    let _ = getrandom::fill(&mut random);
+    let now = SystemTime::UNIX_EPOCH.elapsed();
+    Fresh {
+        random,
+        now: now.map_or(0, |since| since.as_secs()),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decision_28_where_a_peer_may_be() {
-        let at = |text: &str| text.parse::<SocketAddr>().expect("address");
-        let (public, local) = ([at("192.0.2.1:80")], [at("127.0.0.5:80")]);
-        for (place, ours, looked_up, want) in [
-            ("198.51.100.1:80", &public, true, true),
-            ("127.0.0.1:80", &public, true, false),
-            ("127.0.0.1:80", &public, false, true),
-            ("127.0.0.1:80", &local, true, true),
-            ("[::ffff:127.0.0.1]:80", &public, true, false),
-            ("169.254.169.254:80", &public, true, false),
-            ("[fe80::1]:80", &local, true, false),
-            ("192.0.2.1:80", &public, false, false),
-            ("0.0.0.0:80", &public, false, false),
-            ("224.0.0.1:80", &public, false, false),
-            ("198.51.100.1:0", &public, false, false),
-        ] {
-            assert_eq!(may_dial(at(place), ours, looked_up), want, "{place}");
-        }
-    }
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

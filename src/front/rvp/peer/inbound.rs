@@ -8,6 +8,7 @@ use crate::core::id::PersonId;
 use crate::front::RVP;
 use crate::gate::{Attempt, Decision, Gate, Shared};
 use crate::hub::Resolution;
+use crate::net::Identities;
 use rvp::Principal;
 use std::net::IpAddr;
 
@@ -24,7 +25,7 @@ pub(in super::super) enum Vouch {
 }
 
 impl Peers {
-    /// Judges who speaks. Servers are believed by address or by shared credentials, and only for
+    /// Judges who speaks. Servers are believed by address, by certificate or by shared credentials, and only for
     /// people of the domains that they are configured for.
     pub(in super::super) fn vouch(
         &self,
@@ -32,6 +33,7 @@ impl Peers {
         attempt: &Attempt<'_>,
         claim: &Principal,
         local: IpAddr,
+        shown: Option<&Identities>,
     ) -> Vouch {
         let ours = self.names.claimed(claim, Some(local));
         let is_ours = ours.is_some();
@@ -52,7 +54,7 @@ impl Peers {
         }
         // One of our own people at the address of a trusted server proves himself as usual.
         let proves_himself = is_ours && !attempt.values.is_empty();
-        if !proves_himself && self.routes.trusts(domain, attempt.peer) {
+        if !proves_himself && self.routes.trusts(domain, attempt.peer, shown) {
             return Vouch::Peer(self.caller(address));
         }
         if is_ours {

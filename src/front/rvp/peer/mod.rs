@@ -4,8 +4,9 @@
 //! its presence what that server tells. So everything that works between two people here works
 //! across servers, whatever stack the one here is on. `route` knows the ways, `resolve` asks name
 //! servers, `exchange` and `link` carry requests, `outbox` writes them, `upkeep` holds the
-//! subscriptions at other servers, `inbound` says whom to believe, `relay` is the router.
+//! subscriptions at other servers (`upstream`), `inbound` says whom to believe, `relay` is the router.
 
+mod dial;
 mod door;
 mod exchange;
 mod inbound;
@@ -15,6 +16,7 @@ mod relay;
 mod resolve;
 mod route;
 mod upkeep;
+mod upstream;
 pub(super) mod wire;
 
 pub(super) use door::{Place, is_peer};
@@ -29,8 +31,8 @@ use crate::core::address::Address;
 use crate::core::command::{Command, PointChange, PointSpec, Reach, Register, Tether};
 use crate::core::id::PersonId;
 use crate::core::port::Account;
-use crate::hub::{Elsewhere, Hub, Want};
-use crate::net::Tasks;
+use crate::hub::{Elsewhere, Hub, Resolution, Want};
+use crate::net::{Authorities, Certificates, OpenError, Tasks, Verifier};
 use exchange::{Means, Patience};
 use link::Links;
 pub use link::PeerLine;
@@ -44,6 +46,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use upkeep::Order;
+use upstream::Live;
 
 /// Lease of the point that stands for another server.
 const STANDING: Duration = Duration::from_secs(3600);
@@ -68,11 +71,14 @@ pub(super) struct Peers {
     /// Taken by the upkeep when it starts.
     waiting: Mutex<Option<mpsc::Receiver<Order>>>,
     standing: Mutex<HashMap<Address, Standing>>,
-    /// Subscription ids at other servers; `None` = being made.
-    live: Mutex<HashMap<Address, Option<String>>>,
+    /// Subscriptions at other servers.
+    live: Mutex<HashMap<Pair, Live>>,
     /// Changes that another server did not take yet.
     owed: outbox::Owed,
 }
+
+/// Somebody at another server, and somebody here who watches him.
+type Pair = (Address, Address);
 
 /// A stand-in whose point is registered.
 #[derive(Clone, Copy)]
@@ -103,7 +109,7 @@ impl Elsewhere for Ways {
 
     fn leads_to(&self, address: &Address) -> bool {
         let peers = self.0.upgrade();
-        peers.is_some_and(|peers| peers.routes.of(address).is_some())
+        peers.is_some_and(|peers| peers.is_elsewhere(address))
     }
 }
 
@@ -116,7 +122,7 @@ impl Peers {
         config: &Config,
         ours: &[SocketAddr],
         tasks: &Tasks,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, OpenError> {
         let hosts = config.server.domains.iter();
         let hosts = hosts.map(|domain| (domain.clone(), names.host_of(domain)));
         let routes = Arc::new(Routes::new(config, hosts.collect()));
@@ -130,6 +136,7 @@ impl Peers {
                 idle: Duration::from_secs(60),
             },
             ours: ours.to_vec(),
+            verifier: verifier(config)?,
         };
         let (orders, waiting) = mpsc::channel(ORDERS);
         let peers = Arc::new(Self {
@@ -150,7 +157,7 @@ impl Peers {
         });
         hub.directory()
             .add_elsewhere(Arc::new(Ways(Arc::downgrade(&peers))));
-        peers
+        Ok(peers)
     }
 
     /// Every foreign domain that is configured, with the host in its logical URLs.
@@ -168,10 +175,11 @@ impl Peers {
             let config = &known.config;
             let places: Vec<String> = config.address.iter().map(ToString::to_string).collect();
             let route = (!places.is_empty()).then(|| places.join(", "));
-            let trust = match (config.trust.is_empty(), &known.shared) {
-                (false, _) => "address",
-                (true, Some(_)) => "digest",
-                (true, None) => "none",
+            let trust = match (config.trust.is_empty(), &config.tls_name, &known.shared) {
+                (false, ..) => "address",
+                (true, Some(_), _) => "certificate",
+                (true, None, Some(_)) => "digest",
+                (true, None, None) => "none",
             };
             let line = move |domain: &String| {
                 let name = format!("domain {domain}");
@@ -222,16 +230,16 @@ impl Peers {
         account: Option<Arc<Account>>,
         want: Want<'_>,
     ) -> Option<Arc<Account>> {
-        let route = self.routes.of(address)?;
+        let route = self.route(address)?;
         // Nobody routes for others: whoever has an account here is held by a home that we know,
         // everybody else by the domain that the route leads to.
         let account = account.or_else(|| self.hub.directory().guest(address))?;
         self.stand(account.person, address);
         if let Want::Watch(by) = want {
-            let order = Order::Watch {
+            let order = Order {
                 of: address.clone(),
                 person: account.person,
-                by: Some(by.clone()),
+                by: by.clone(),
             };
             if self.orders.try_send(order).is_err() {
                 tracing::warn!(%address, peer = %route.key, "too many people to watch at once");
@@ -272,14 +280,18 @@ impl Peers {
         self.hub.arrange(person, command);
     }
 
-    /// The way to a person who is not held here.
+    /// The way to a person who is not held here. Accounts are known everywhere, nodes only where
+    /// they are held: whatever `homes` says of everybody else.
     fn route(&self, address: &Address) -> Option<Route> {
-        self.routes.of(address)
+        match self.hub.directory().resolve(address) {
+            Resolution::Local(account) if account.node.is_some() => None,
+            _ => self.routes.of(address),
+        }
     }
 
     /// Whether a person is held by another server.
     pub(super) fn is_elsewhere(&self, address: &Address) -> bool {
-        self.routes.of(address).is_some()
+        self.route(address).is_some()
     }
 
     /// The foreign person that a node URL names.
@@ -302,6 +314,15 @@ impl Peers {
     fn node(&self, address: &Address) -> Option<rvp::NodeUrl> {
         rvp::NodeUrl::parse(&self.href(address)).ok()
     }
+}
+
+/// What checks the certificates of peers that we speak TLS to.
+fn verifier(config: &Config) -> Result<Option<Verifier>, OpenError> {
+    if config.rvp.peers.known.iter().all(|peer| !peer.tls) {
+        return Ok(None);
+    }
+    let own = Certificates::of(config)?;
+    Ok(Some(Verifier::new(&Authorities::of(config)?, Some(own))?))
 }
 
 fn inbox(address: &Address) -> Arc<str> {

@@ -81,7 +81,10 @@ pub(in super::super) enum Lead {
 impl Peers {
     /// The mark of a request, if it comes from a server that may have set it.
     pub(in super::super) fn mark(&self, arrived: &Arrived) -> Option<Mark> {
-        if !self.routes.is_peer(arrived.ends.peer.ip()) {
+        if !self
+            .routes
+            .is_peer(arrived.ends.peer.ip(), arrived.channel.shown())
+        {
             return None;
         }
         Mark::read(&arrived.headers)
@@ -106,17 +109,18 @@ impl Peers {
             return Lead::Nobody;
         };
         let is_peer = matches!(caller.route, crate::core::command::Route::Peer(_));
+        // Nobody is a bridge between two others. What is asked of the person's own server it
+        // answers itself.
+        let at_others = match (is_peer, &request.action) {
+            (true, _) => Lead::Nobody,
+            (_, Action::Propfind | Action::Subscriptions(_) | Action::Acl) => Lead::Carry,
+            _ => Lead::StandIn,
+        };
         let Some(home) = &route.home else {
-            // Nobody is a bridge between two other domains.
-            return match (is_peer, &request.action) {
-                (true, _) => Lead::Nobody,
-                (_, Action::Propfind | Action::Subscriptions(_) | Action::Acl) => Lead::Carry,
-                _ => Lead::StandIn,
-            };
+            return at_others;
         };
         match self.routes.role(address.domain()) {
-            Role::Home if is_peer => Lead::Nobody,
-            Role::Home => Lead::StandIn,
+            Role::Home => at_others,
             Role::Router | Role::Both => {
                 let inside = |net: &crate::config::Network| net.contains(source.ip());
                 if mark.is_none() && self.inside.iter().any(inside) {
@@ -291,6 +295,7 @@ fn unavailable(fault: &Fault) -> Status {
         Fault::Request => Status::BadRequest,
         Fault::Nowhere
         | Fault::Connect(_)
+        | Fault::Untrusted(_)
         | Fault::Late
         | Fault::Broken
         | Fault::Redirected(_)

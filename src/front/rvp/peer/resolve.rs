@@ -26,7 +26,8 @@ impl Finder {
     }
 
     /// Places of a domain, in the order in which to try them.
-    pub(super) async fn domain(&self, domain: &str) -> Vec<SocketAddr> {
+    /// `port` is the usual one, where no SRV record says another.
+    pub(super) async fn domain(&self, domain: &str, port: u16) -> Vec<SocketAddr> {
         let search = async {
             let mut places = self.service(domain).await;
             for host in [format!("im.{domain}"), domain.to_owned()] {
@@ -36,7 +37,7 @@ impl Finder {
                 places.extend(
                     self.addresses(&host)
                         .await
-                        .map(|ip| SocketAddr::new(ip, 80)),
+                        .map(|ip| SocketAddr::new(ip, port)),
                 );
             }
             places

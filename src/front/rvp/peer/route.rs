@@ -1,7 +1,8 @@
 //! Which server a person is at, and which servers may speak for whom.
 
-use crate::config::{Config, Homed, Peer, Role};
+use crate::config::{Config, Homed, Peer, Role, Scheme};
 use crate::core::address::{Address, normal_domain};
+use crate::net::Identities;
 use rvp::{Authority, Host, NodeUrl, Principal};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,10 @@ pub(super) struct Route {
     pub(super) places: Vec<SocketAddr>,
     /// Its section of the configuration, by number.
     pub(super) peer: Option<usize>,
+    /// Speak TLS to it.
+    pub(super) tls: bool,
+    /// The name that its certificate must speak for then.
+    pub(super) tls_name: String,
 }
 
 /// A configured server with what it proves itself by.
@@ -30,6 +35,26 @@ pub(super) struct Known {
     pub(super) config: Peer,
     /// User and password shared with it.
     pub(super) shared: Option<(String, String)>,
+    /// How we prove ourselves by them, in order of preference.
+    pub(super) schemes: Vec<auth::login::Scheme>,
+}
+
+impl Known {
+    fn is_at(&self, source: IpAddr) -> bool {
+        self.config.trust.iter().any(|net| net.contains(source))
+    }
+
+    fn shows(&self, shown: Option<&Identities>) -> bool {
+        match (&self.config.tls_name, shown) {
+            (Some(name), Some(shown)) => shown.speaks_for(name),
+            _ => false,
+        }
+    }
+}
+
+fn tls_name(peer: Option<&Peer>, host: &str) -> String {
+    let named = peer.and_then(|peer| peer.tls_name.clone());
+    named.unwrap_or_else(|| host.to_owned())
 }
 
 /// All ways.
@@ -106,8 +131,11 @@ impl Routes {
             .ip()
             .map(|ip| (ip, home.port.unwrap_or(80)).into());
         let peer = self.peers.iter().position(fits);
-        let configured = peer.map(|at| self.peers[at].config.address.clone());
+        let config = peer.map(|at| &self.peers[at].config);
+        let configured = config.map(|peer| peer.address.clone());
         Some(Route {
+            tls: config.is_some_and(|peer| peer.tls),
+            tls_name: tls_name(config, &home.host.to_string()),
             key: format!("home {text}").into(),
             domain: domain.to_owned(),
             host: self.hosts.get(domain).cloned().unwrap_or_default(),
@@ -130,10 +158,13 @@ impl Routes {
             return None;
         }
         let host = config.and_then(|peer| peer.host.clone());
+        let host = host.unwrap_or_else(|| format!("im.{domain}"));
         Some(Route {
+            tls: config.is_some_and(|peer| peer.tls),
+            tls_name: tls_name(config, &host),
             key: format!("domain {domain}").into(),
             domain: domain.to_owned(),
-            host: host.unwrap_or_else(|| format!("im.{domain}")),
+            host,
             home: None,
             places: config.map(|peer| peer.address.clone()).unwrap_or_default(),
             peer,
@@ -148,11 +179,13 @@ impl Routes {
         Address::new(&alias.replace('%', "%25"), &domain).ok()
     }
 
-    /// The foreign person or server that a claim names; a server speaks as its postmaster.
+    /// The foreign person or server that a claim names.
     pub(super) fn claimed(&self, claim: &Principal) -> Option<Address> {
         match claim {
             Principal::Node(node) => self.foreigner(node),
-            Principal::Server(at) => Address::new("postmaster", &self.domain_of(&at.host)?).ok(),
+            Principal::Server(at) => {
+                Address::of_server(&at.host.to_string(), &self.domain_of(&at.host)?).ok()
+            }
         }
     }
 
@@ -169,12 +202,13 @@ impl Routes {
     }
 
     /// Whether a server that speaks for this domain may be at that address, without proof.
+    /// `shown`: whom the certificate speaks for that it has shown.
     /// Who may speak for our own people may speak for strangers as well: a router carries what
     /// other domains send.
-    pub(super) fn trusts(&self, domain: &str, source: IpAddr) -> bool {
+    pub(super) fn trusts(&self, domain: &str, source: IpAddr, shown: Option<&Identities>) -> bool {
         let named = |domain: &str| {
             self.of_domain(domain)
-                .any(|known| known.config.trust.iter().any(|net| net.contains(source)))
+                .any(|known| known.is_at(source) || known.shows(shown))
         };
         named(domain) || !self.is_ours(domain) && self.domains.iter().any(|ours| named(ours))
     }
@@ -188,10 +222,10 @@ impl Routes {
         self.peers.iter().filter(speaks)
     }
 
-    /// Whether any peer is at that address.
-    pub(super) fn is_peer(&self, source: IpAddr) -> bool {
-        let mut trusted = self.peers.iter().flat_map(|known| &known.config.trust);
-        trusted.any(|net| net.contains(source))
+    /// Whether any peer is at that address, or shows that certificate.
+    pub(super) fn is_peer(&self, source: IpAddr, shown: Option<&Identities>) -> bool {
+        let mut peers = self.peers.iter();
+        peers.any(|known| known.is_at(source) || known.shows(shown))
     }
 
     /// Most servers that a NOTIFY from a domain may have passed.
@@ -251,7 +285,13 @@ fn known(peer: &Peer) -> Known {
             .ok()
     });
     let password = password.and_then(|text| text.lines().next().map(str::to_owned));
+    let schemes = peer.auth.iter().filter_map(|scheme| match scheme {
+        Scheme::Digest => Some(auth::login::Scheme::Digest),
+        Scheme::Ntlm => Some(auth::login::Scheme::Ntlm),
+        Scheme::Negotiate => None,
+    });
     Known {
+        schemes: schemes.collect(),
         shared: peer.user.clone().zip(password),
         config: peer.clone(),
     }
@@ -322,16 +362,16 @@ mod tests {
             ("http://im.a.example/instmsg/aliases/x", None),
             ("http://im.d.example/instmsg/aliases/x", None),
             ("http://127.0.0.8/instmsg/aliases/x", None),
-            ("http://im.b.example", Some("postmaster@b.example")),
+            ("http://im.b.example", Some("/im.b.example@b.example")),
         ] {
             let claim = Principal::parse(url).expect(url);
             let got = routes.claimed(&claim).map(|address| address.to_string());
             assert_eq!(got.as_deref(), want, "{url}");
         }
         let ip = |text: &str| text.parse().expect("address");
-        assert!(routes.trusts("b.example", ip("127.0.0.8")));
-        assert!(!routes.trusts("b.example", ip("127.0.0.9")));
-        assert!(!routes.trusts("a.example", ip("127.0.0.8")));
+        assert!(routes.trusts("b.example", ip("127.0.0.8"), None));
+        assert!(!routes.trusts("b.example", ip("127.0.0.9"), None));
+        assert!(!routes.trusts("a.example", ip("127.0.0.8"), None));
         assert_eq!(
             (routes.max_hops("b.example"), routes.max_hops("c.example")),
             (3, 10)

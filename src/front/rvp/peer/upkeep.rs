@@ -1,81 +1,63 @@
-//! Presence of people at other servers: one subscription per person there, shared by everybody
-//! here who watches, held as long as somebody does.
+//! Presence of people at other servers, as each watcher here may see it.
 //!
-//! One task owns all of it. A subscription is made in the name of the first watcher with his
-//! logical URL as Call-Back, so that the other server tells ours. Once per `peer_check` one
-//! subscription of each server is renewed: that is how we notice that a server is gone (its
-//! people are shown offline) or has forgotten us (subscribed anew).
+//! Who may see what is for the other server to say, so every watcher has a subscription of his own
+//! there, made in his name with his logical URL as Call-Back, and what it tells is shown to him
+//! alone. One task owns all of them. Once per `peer_check` one subscription of each server is
+//! renewed: that is how we notice that a server is gone (its people are shown offline) or has
+//! forgotten us (subscribed anew).
 
-use super::exchange::{Fault, Got, Outgoing};
-use super::{Peers, Route, inbox, lock};
-use crate::core::access::Scheme;
+use super::exchange::{Fault, Got};
+use super::upstream::{Answered, Subscription, Watched, internal, subscription_id};
+use super::{Pair, Peers, lock};
 use crate::core::address::Address;
-use crate::core::command::{
-    Caller, Command, PointHint, PropertyValue, Publish, Reply, Route as Way,
-};
+use crate::core::command::{Command, Reply};
 use crate::core::id::PersonId;
-use crate::core::presence::{Presence, State};
-use crate::front::RVP;
-use crate::front::rvp::translate;
-use crate::hub::{ReplyTo, Resolution};
-use bytes::Bytes;
-use hyper::Method;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use rvp::document::{Change, Multistatus, Property, PropertyUpdate};
-use std::collections::{HashMap, HashSet};
+use crate::hub::Resolution;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Lease asked for.
-const LEASE: Duration = Duration::from_secs(3600);
 /// Longest pause between two attempts; a refusal waits that long at once.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 /// Ticks between two looks at whether anybody still watches.
 const LOOKS: u32 = 8;
+/// Subscriptions held at all servers together.
+const MOST: usize = 50_000;
+/// Requests under way at one server: far below what its queue takes, which is for messages, too.
+const BUSY: usize = 32;
 
-/// What the upkeep is told.
+/// Somebody watches.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// Somebody watches.
-    Watch {
-        of: Address,
-        person: PersonId,
-        by: Option<Address>,
-    },
-    /// A subscription was answered.
-    Answered {
-        of: Address,
-        renewal: bool,
-        result: Result<Got, Fault>,
-    },
+pub(super) struct Order {
+    pub(super) of: Address,
+    pub(super) person: PersonId,
+    pub(super) by: Address,
 }
 
-/// A person at another server.
-struct Watched {
-    person: PersonId,
-    by: Address,
-    route: Route,
-    state: Subscription,
-    pause: Duration,
-    offline: bool,
+/// What is under way at one server.
+#[derive(Default)]
+struct Server {
+    /// Failures in a row.
+    failures: u32,
+    asked: usize,
+    waiting: VecDeque<Pair>,
 }
 
-enum Subscription {
-    /// Asked, not answered yet.
-    Asked,
-    /// Subscribed until then.
-    Live { id: String, renew: Instant },
-    /// To be tried again then.
-    Down(Instant),
+impl Server {
+    fn is_dead(&self) -> bool {
+        self.failures >= 2
+    }
 }
 
 struct Upkeep {
     peers: Arc<Peers>,
-    watched: HashMap<Address, Watched>,
-    /// Failures in a row, by server.
-    failing: HashMap<Arc<str>, u32>,
+    /// By person watched, then by watcher.
+    watched: BTreeMap<Pair, Watched>,
+    servers: HashMap<Arc<str>, Server>,
+    /// Bounded by [`BUSY`] for each server.
+    answers: mpsc::UnboundedSender<Answered>,
     looks: u32,
 }
 
@@ -83,19 +65,22 @@ struct Upkeep {
 pub(super) async fn run(peers: Arc<Peers>, mut orders: mpsc::Receiver<Order>) {
     let mut tick = interval(peers.check);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (answers, mut answered) = mpsc::unbounded_channel();
     let mut upkeep = Upkeep {
         peers,
-        watched: HashMap::new(),
-        failing: HashMap::new(),
+        watched: BTreeMap::new(),
+        servers: HashMap::new(),
+        answers,
         looks: 0,
     };
     upkeep.resume().await;
     loop {
         tokio::select! {
             order = orders.recv() => match order {
-                Some(order) => upkeep.order(order).await,
+                Some(Order { of, person, by }) => upkeep.watch((of, by), person),
                 None => return,
             },
+            Some(answer) = answered.recv() => upkeep.answered(answer),
             _ = tick.tick() => upkeep.tick().await,
         }
     }
@@ -106,42 +91,20 @@ impl Upkeep {
     async fn resume(&mut self) {
         let directory = self.peers.hub.directory();
         let mut people = directory.guests();
-        let elsewhere =
-            |account: &Arc<crate::core::port::Account>| self.peers.is_elsewhere(&account.address);
-        people.extend(directory.all().into_iter().filter(elsewhere));
+        people.extend(directory.all());
+        // Guests of another stack are its to serve.
+        people.retain(|account| self.peers.is_elsewhere(&account.address));
         for account in people {
-            if let Some(by) = self.watcher(account.person, &account.address).await {
+            for by in self.watchers(account.person, &account.address).await {
                 self.peers.stand(account.person, &account.address);
-                let of = account.address.clone();
-                self.watch(of, account.person, by);
+                self.watch((account.address.clone(), by), account.person);
             }
         }
     }
 
-    async fn order(&mut self, order: Order) {
-        match order {
-            Order::Watch { of, person, by } => {
-                if self.watched.contains_key(&of) {
-                    return;
-                }
-                let by = match by {
-                    Some(by) => Some(by),
-                    None => self.watcher(person, &of).await,
-                };
-                if let Some(by) = by {
-                    self.watch(of, person, by);
-                }
-            }
-            Order::Answered {
-                of,
-                renewal,
-                result,
-            } => self.answered(&of, renewal, result),
-        }
-    }
-
-    /// Somebody here who watches a person.
-    async fn watcher(&self, person: PersonId, address: &Address) -> Option<Address> {
+    /// Everybody here who watches a person. Who watches through us from another server is that
+    /// server's to serve.
+    async fn watchers(&self, person: PersonId, address: &Address) -> Vec<Address> {
         let caller = internal(address);
         let standing = self
             .peers
@@ -149,87 +112,175 @@ impl Upkeep {
             .call(person, &caller, Command::Standing)
             .await;
         let Ok(Reply::Standing(standing)) = standing else {
-            return None;
+            return Vec::new();
         };
         let directory = self.peers.hub.directory();
-        let mut watchers = standing.watches.into_iter().map(|watch| watch.watcher);
-        watchers.find(|watcher| {
-            let local = matches!(directory.resolve(watcher), Resolution::Local(_));
-            local && !self.peers.is_elsewhere(watcher)
-        })
+        let watchers = standing.watches.into_iter().map(|watch| watch.watcher);
+        watchers
+            .filter(|watcher| {
+                let local = matches!(directory.resolve(watcher), Resolution::Local(_));
+                local && !self.peers.is_elsewhere(watcher)
+            })
+            .collect()
     }
 
-    fn watch(&mut self, of: Address, person: PersonId, by: Address) {
-        let Some(route) = self.peers.route(&of) else {
-            return;
-        };
-        // A person of another server who watches through us is that server's to serve.
-        if self.peers.is_elsewhere(&by) {
+    fn watch(&mut self, pair: Pair, person: PersonId) {
+        if self.watched.contains_key(&pair) || self.peers.is_elsewhere(&pair.1) {
             return;
         }
-        let mut watched = Watched {
-            person,
-            by,
-            route,
-            state: Subscription::Asked,
-            pause: Duration::ZERO,
-            offline: false,
-        };
-        self.peers.subscribe(&of, &mut watched);
-        self.watched.insert(of, watched);
-    }
-
-    fn answered(&mut self, of: &Address, renewal: bool, result: Result<Got, Fault>) {
-        let Some(watched) = self.watched.get_mut(of) else {
+        let Some(route) = self.peers.route(&pair.0) else {
             return;
         };
-        let key = Arc::clone(&watched.route.key);
+        if self.watched.len() >= MOST {
+            let (of, by) = &pair;
+            tracing::warn!(%of, %by, "too many watches at other servers: shown as offline");
+            return;
+        }
+        let key = Arc::clone(&route.key);
+        let watched = Watched {
+            person,
+            route,
+            state: Subscription::Waiting,
+            pause: Duration::ZERO,
+            offline: false,
+            since: Instant::now(),
+        };
+        self.watched.insert(pair.clone(), watched);
+        let server = self.servers.entry(Arc::clone(&key)).or_default();
+        server.waiting.push_back(pair);
+        self.pump(&key);
+    }
+
+    /// Sends what waits for a server, as far as it may.
+    fn pump(&mut self, key: &Arc<str>) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        while server.asked < BUSY {
+            let Some(pair) = server.waiting.pop_front() else {
+                return;
+            };
+            let Some(watched) = self.watched.get_mut(&pair) else {
+                continue;
+            };
+            match &watched.state {
+                Subscription::Waiting => {
+                    watched.state = Subscription::Asked;
+                    self.peers.subscribe(&pair, watched, &self.answers);
+                }
+                Subscription::Live { id, busy: true, .. } => {
+                    self.peers.renew(&pair, watched, id, &self.answers);
+                }
+                Subscription::Live { .. } | Subscription::Asked | Subscription::Down(_) => continue,
+            }
+            server.asked += 1;
+        }
+    }
+
+    fn answered(&mut self, answer: Answered) {
+        let Answered {
+            pair,
+            key,
+            renewal,
+            result,
+        } = answer;
+        let server = self.servers.entry(Arc::clone(&key)).or_default();
+        server.asked = server.asked.saturating_sub(1);
         match result {
             Ok(got) => {
-                self.failing.remove(&key);
-                match got.status {
-                    200..=299 => self.peers.subscribed(of, watched, &got, renewal),
-                    // It has forgotten us.
-                    412 if renewal => self.peers.subscribe(of, watched),
-                    status => {
-                        tracing::info!(%of, peer = %key, status, "can't watch");
-                        self.peers.down(of, watched, PAUSE);
-                        self.peers.show_offline(of, watched);
-                    }
+                let revived = server.is_dead();
+                server.failures = 0;
+                self.told(&pair, &key, renewal, &got);
+                if revived {
+                    self.revive(&key);
                 }
             }
-            Err(fault) => {
-                let definite = matches!(fault, Fault::Connect(_) | Fault::Resting);
-                let failures = self.failing.entry(Arc::clone(&key)).or_default();
-                *failures += if definite { 2 } else { 1 };
-                let dead = *failures >= 2;
-                if !renewal || dead {
-                    let pause = (watched.pause * 2).clamp(self.peers.check, PAUSE);
-                    self.peers.down(of, watched, pause);
-                }
-                if dead {
-                    self.dead(&key, &fault);
-                }
+            Err(fault) => self.failed(&pair, &key, renewal, &fault),
+        }
+        self.pump(&key);
+    }
+
+    fn told(&mut self, pair: &Pair, key: &Arc<str>, renewal: bool, got: &Got) {
+        let Some(watched) = self.watched.get_mut(pair) else {
+            // Nobody watches any more.
+            if let (false, Some(id)) = (renewal, subscription_id(got)) {
+                self.peers.unsubscribe(pair, key, id);
             }
+            return;
+        };
+        match got.status {
+            200..=299 => self.peers.subscribed(pair, watched, got, renewal),
+            // It has forgotten us.
+            412 if renewal => {
+                watched.state = Subscription::Waiting;
+                let server = self.servers.entry(Arc::clone(key)).or_default();
+                server.waiting.push_back(pair.clone());
+            }
+            status => {
+                let (of, by) = pair;
+                tracing::info!(%of, %by, peer = %key, status, "can't watch");
+                self.peers.down(pair, watched, PAUSE);
+                self.peers.show_offline(pair, watched);
+            }
+        }
+    }
+
+    fn failed(&mut self, pair: &Pair, key: &Arc<str>, renewal: bool, fault: &Fault) {
+        let server = self.servers.entry(Arc::clone(key)).or_default();
+        match fault {
+            Fault::Connect(_) | Fault::Resting => server.failures += 2,
+            // Our own trouble says nothing about the server.
+            Fault::Full | Fault::Request => {}
+            _ => server.failures += 1,
+        }
+        let dead = server.is_dead();
+        if dead {
+            server.waiting.clear();
+        }
+        if let Some(watched) = self.watched.get_mut(pair) {
+            if !renewal || dead {
+                let pause = (watched.pause * 2).clamp(self.peers.check, PAUSE);
+                self.peers.down(pair, watched, pause);
+            } else if let Subscription::Live { busy, .. } = &mut watched.state {
+                *busy = false;
+            }
+        }
+        if dead {
+            self.dead(key, fault);
         }
     }
 
     /// A server is gone: nobody knows how its people are.
     fn dead(&mut self, key: &Arc<str>, fault: &Fault) {
-        let peers = Arc::clone(&self.peers);
+        let peers = &self.peers;
         let mut count = 0;
-        for (of, watched) in &mut self.watched {
+        for (pair, watched) in &mut self.watched {
             if watched.route.key != *key {
                 continue;
             }
-            if matches!(watched.state, Subscription::Live { .. }) {
-                peers.down(of, watched, peers.check);
-                count += 1;
+            match watched.state {
+                Subscription::Live { .. } => {
+                    peers.down(pair, watched, peers.check);
+                    count += 1;
+                }
+                Subscription::Waiting => peers.down(pair, watched, peers.check),
+                Subscription::Asked | Subscription::Down(_) => {}
             }
-            peers.show_offline(of, watched);
+            peers.show_offline(pair, watched);
         }
         if count > 0 {
             tracing::warn!(peer = %key, count, cause = %fault, "peer is gone: its people are shown offline");
+        }
+    }
+
+    /// A server is back: all that was lost is asked for again.
+    fn revive(&mut self, key: &Arc<str>) {
+        let server = self.servers.entry(Arc::clone(key)).or_default();
+        for (pair, watched) in &mut self.watched {
+            if watched.route.key == *key && matches!(watched.state, Subscription::Down(_)) {
+                watched.state = Subscription::Waiting;
+                server.waiting.push_back(pair.clone());
+            }
         }
     }
 
@@ -241,242 +292,94 @@ impl Upkeep {
             self.let_go().await;
         }
         let now = Instant::now();
-        let peers = Arc::clone(&self.peers);
         let mut probed: HashSet<Arc<str>> = HashSet::new();
-        let mut sorted: Vec<(&Address, &mut Watched)> = self.watched.iter_mut().collect();
-        sorted.sort_by(|a, b| a.0.cmp(b.0));
-        for (of, watched) in sorted {
-            peers.stand(watched.person, of);
-            match &watched.state {
-                Subscription::Live { id, renew } => {
-                    let first = probed.insert(Arc::clone(&watched.route.key));
-                    if first || *renew <= now {
-                        peers.renew(of, watched, id.clone());
+        let mut before: Option<&Address> = None;
+        for (pair, watched) in &mut self.watched {
+            if before != Some(&pair.0) {
+                self.peers.stand(watched.person, &pair.0);
+                before = Some(&pair.0);
+            }
+            let server = self
+                .servers
+                .entry(Arc::clone(&watched.route.key))
+                .or_default();
+            match &mut watched.state {
+                Subscription::Live { renew, busy, .. } if !*busy => {
+                    if probed.insert(Arc::clone(&watched.route.key)) {
+                        *busy = true;
+                        server.waiting.push_front(pair.clone());
+                    } else if *renew <= now {
+                        *busy = true;
+                        server.waiting.push_back(pair.clone());
                     }
                 }
-                Subscription::Down(next) if *next <= now => peers.subscribe(of, watched),
-                Subscription::Down(_) | Subscription::Asked => {}
+                Subscription::Down(next) if *next <= now => {
+                    // A dead server is asked one thing at a time.
+                    if server.is_dead() && !probed.insert(Arc::clone(&watched.route.key)) {
+                        continue;
+                    }
+                    watched.state = Subscription::Waiting;
+                    server.waiting.push_back(pair.clone());
+                }
+                Subscription::Live { .. }
+                | Subscription::Down(_)
+                | Subscription::Asked
+                | Subscription::Waiting => {}
             }
+        }
+        let keys: Vec<Arc<str>> = self.servers.keys().cloned().collect();
+        for key in keys {
+            self.pump(&key);
         }
     }
 
-    /// Ends subscriptions that nobody needs any more, and forgets stand-ins.
+    /// Ends subscriptions that nobody needs any more, makes those that are missing, and forgets
+    /// stand-ins.
     async fn let_go(&mut self) {
-        let all: Vec<(Address, PersonId)> = self
-            .watched
-            .iter()
-            .map(|(of, watched)| (of.clone(), watched.person))
+        let pairs = self.watched.iter();
+        let mut people: Vec<(Pair, PersonId)> = pairs
+            .map(|(pair, watched)| (pair.clone(), watched.person))
             .collect();
-        for (of, person) in all {
-            if let Some(by) = self.watcher(person, &of).await {
-                if let Some(watched) = self.watched.get_mut(&of) {
-                    watched.by = by;
+        people.dedup_by(|later, first| later.0.0 == first.0.0);
+        for (first, person) in people {
+            let of = first.0.clone();
+            let watchers = self.watchers(person, &of).await;
+            let over = |(pair, watched): (&Pair, &Watched)| {
+                let young = watched.since.elapsed() < self.peers.check;
+                let gone = !young && !watchers.contains(&pair.1);
+                gone.then(|| pair.clone())
+            };
+            let from_first = self.watched.range(first..);
+            let his = from_first.take_while(|(pair, _)| pair.0 == of);
+            let over: Vec<Pair> = his.filter_map(over).collect();
+            for pair in over {
+                if let Some(watched) = self.watched.remove(&pair) {
+                    if let Subscription::Live { id, .. } = watched.state {
+                        self.peers.unsubscribe(&pair, &watched.route.key, id);
+                    }
+                    lock(&self.peers.live).remove(&pair);
+                    self.peers.show(&pair, watched.person, None);
                 }
-            } else if let Some(watched) = self.watched.remove(&of) {
-                self.peers.unsubscribe(&of, &watched);
-                self.peers.show_offline(&of, &mut { watched });
-                lock(&self.peers.live).remove(&of);
+            }
+            for by in watchers {
+                self.watch((of.clone(), by), person);
             }
         }
+        let idle = |server: &Server| server.asked == 0 && server.waiting.is_empty();
+        let used: HashSet<&Arc<str>> = self.watched.values().map(|w| &w.route.key).collect();
+        self.servers
+            .retain(|key, server| used.contains(key) || !idle(server));
         let now = Instant::now();
+        let needed: HashSet<&Address> = self.watched.keys().map(|(of, _)| of).collect();
         let mut standing = lock(&self.peers.standing);
         let ended: Vec<Address> = standing
             .iter()
-            .filter(|(of, known)| known.until < now && !self.watched.contains_key(of))
+            .filter(|(of, known)| known.until < now && !needed.contains(of))
             .map(|(of, _)| of.clone())
             .collect();
         for of in ended {
             standing.remove(&of);
             self.peers.hub.directory().forget_guest(&of);
         }
-    }
-}
-
-impl Peers {
-    fn subscribe(self: &Arc<Self>, of: &Address, watched: &mut Watched) {
-        watched.state = Subscription::Asked;
-        lock(&self.live).insert(of.clone(), None);
-        let headers = [
-            ("notification-type", "update/propchange".to_owned()),
-            ("call-back", self.href(&watched.by)),
-            ("subscription-lifetime", LEASE.as_secs().to_string()),
-        ];
-        self.request("SUBSCRIBE", of, watched, &headers, Some(false));
-    }
-
-    fn renew(self: &Arc<Self>, of: &Address, watched: &Watched, id: String) {
-        let headers = [
-            ("subscription-id", id),
-            ("subscription-lifetime", LEASE.as_secs().to_string()),
-        ];
-        self.request("SUBSCRIBE", of, watched, &headers, Some(true));
-    }
-
-    fn unsubscribe(self: &Arc<Self>, of: &Address, watched: &Watched) {
-        if let Subscription::Live { id, .. } = &watched.state {
-            let headers = [("subscription-id", id.clone())];
-            self.request("UNSUBSCRIBE", of, watched, &headers, None);
-        }
-    }
-
-    /// `renewal`: what the answer is to; `None` = nobody waits for it.
-    fn request(
-        self: &Arc<Self>,
-        method: &str,
-        of: &Address,
-        watched: &Watched,
-        special: &[(&'static str, String)],
-        renewal: Option<bool>,
-    ) {
-        let orders = self.orders.clone();
-        let address = of.clone();
-        let done: super::link::Done = Box::new(move |result| {
-            let Some(renewal) = renewal else { return };
-            let order = Order::Answered {
-                of: address,
-                renewal,
-                result,
-            };
-            // Full: the next tick finds the person as he was, and asks again in time.
-            let _ = orders.try_send(order);
-        });
-        let mut headers = HeaderMap::new();
-        let from = self.href(&watched.by);
-        let general = [
-            ("rvp-notifications-version", "0.2".to_owned()),
-            ("rvp-from-principal", from),
-        ];
-        for (name, value) in general.iter().chain(special) {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-        let (Some(node), Ok(method)) = (self.node(of), Method::from_bytes(method.as_bytes()))
-        else {
-            return done(Err(Fault::Request));
-        };
-        let wanted = Outgoing {
-            method,
-            node,
-            headers,
-            body: Bytes::new(),
-        };
-        self.links
-            .send(&watched.route, &of.to_string(), wanted, done);
-    }
-
-    fn subscribed(&self, of: &Address, watched: &mut Watched, got: &Got, renewal: bool) {
-        let text = |name: &str| got.headers.get(name).and_then(|value| value.to_str().ok());
-        let lease = text("subscription-lifetime").and_then(|text| text.trim().parse().ok());
-        let lease = Duration::from_secs(lease.unwrap_or(LEASE.as_secs())).min(LEASE);
-        let renew = Instant::now() + lease.mul_f32(0.8).max(Duration::from_secs(1));
-        if renewal {
-            if let Subscription::Live { renew: at, .. } = &mut watched.state {
-                *at = renew;
-            }
-            return;
-        }
-        let Some(id) = text("subscription-id").map(|id| id.trim().to_owned()) else {
-            tracing::warn!(%of, peer = %watched.route.key, "a subscription without an id");
-            return self.down(of, watched, PAUSE);
-        };
-        lock(&self.live).insert(of.clone(), Some(id.clone()));
-        watched.state = Subscription::Live { id, renew };
-        watched.pause = Duration::ZERO;
-        watched.offline = false;
-        tracing::debug!(%of, peer = %watched.route.key, "watching");
-        match Multistatus::parse(&got.body, self.body) {
-            Ok(found) => {
-                let update = PropertyUpdate::set(found.properties().cloned());
-                self.learn(of, watched.person, &update);
-            }
-            Err(error) => tracing::info!(%of, %error, "the answer tells no presence"),
-        }
-    }
-
-    fn down(&self, of: &Address, watched: &mut Watched, pause: Duration) {
-        watched.pause = pause;
-        watched.state = Subscription::Down(Instant::now() + pause);
-        lock(&self.live).remove(of);
-    }
-
-    fn show_offline(&self, of: &Address, watched: &mut Watched) {
-        if !std::mem::replace(&mut watched.offline, true) {
-            self.publish(of, watched.person, Presence::of(State::Offline));
-        }
-    }
-
-    /// A change that another server tells; `false` if it is not for the stand-in, but for a
-    /// client that subscribed there by itself.
-    pub(in super::super) fn notified(
-        &self,
-        of: &Address,
-        id: Option<&str>,
-        update: &PropertyUpdate,
-    ) -> bool {
-        let known = match lock(&self.live).get(of) {
-            // It may tell before it answers (`rvp.md` 7).
-            Some(None) => true,
-            Some(Some(live)) => id.is_none_or(|id| id == live),
-            None => false,
-        };
-        if !known {
-            return false;
-        }
-        let person = lock(&self.standing).get(of).map(|known| known.person);
-        if let Some(person) = person {
-            self.learn(of, person, update);
-        }
-        person.is_some()
-    }
-
-    fn learn(&self, of: &Address, person: PersonId, update: &PropertyUpdate) {
-        let mut changes = Vec::new();
-        for change in &update.changes {
-            match change {
-                Change::Set(Property::State(value)) => {
-                    self.publish(of, person, translate::presence(&value.state));
-                }
-                Change::Set(property @ (Property::DisplayName(_) | Property::Email(_))) => {
-                    let value: Option<PropertyValue> = translate::value(property);
-                    changes.push((translate::name(&property.name()), value));
-                }
-                Change::Set(_) | Change::Remove(_) => {}
-            }
-        }
-        if !changes.is_empty() {
-            self.order_of(of, person, Command::SetProperties { changes });
-        }
-    }
-
-    fn publish(&self, of: &Address, person: PersonId, presence: Presence) {
-        let command = Command::Publish(Publish {
-            stack: RVP,
-            target: None,
-            adopt: true,
-            hint: PointHint {
-                inbox: Some(inbox(of)),
-                ..PointHint::default()
-            },
-            key: None,
-            presence: Some(presence),
-            calls: None,
-            lease: None,
-        });
-        self.order_of(of, person, command);
-    }
-
-    fn order_of(&self, of: &Address, person: PersonId, command: Command) {
-        self.hub
-            .send(person, internal(of), command, ReplyTo::Nobody);
-    }
-}
-
-fn internal(address: &Address) -> Caller {
-    Caller {
-        address: address.clone(),
-        person: None,
-        scheme: Scheme::Internal,
-        route: Way::Internal,
     }
 }

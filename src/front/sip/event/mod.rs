@@ -5,7 +5,9 @@
 //! writes the body. A new package is a topic of the core, a file here and a line in [`PACKAGES`].
 
 pub(super) mod dialog;
+mod diff;
 pub(super) mod lines;
+pub(super) mod list;
 mod presence;
 pub(super) mod serve;
 mod winfo;
@@ -32,7 +34,12 @@ pub(super) struct Package {
 }
 
 /// Every package.
-const PACKAGES: [&Package; 3] = [&presence::PACKAGE, &winfo::PACKAGE, &dialog::PACKAGE];
+const PACKAGES: [&Package; 4] = [
+    &presence::PACKAGE,
+    &winfo::PACKAGE,
+    &dialog::PACKAGE,
+    &diff::PACKAGE,
+];
 
 /// The package of that name.
 pub(super) fn package(name: &str) -> Option<&'static Package> {
@@ -99,6 +106,9 @@ struct Writer {
     kind: &'static str,
     /// What a subscriber to partial state knows.
     told: winfo::Told,
+    documents: diff::Told,
+    /// Set where a list is subscribed to.
+    list: Option<Box<list::Listed>>,
 }
 
 impl Writer {
@@ -107,16 +117,41 @@ impl Writer {
             package,
             kind,
             told: winfo::Told::default(),
+            documents: diff::Told::default(),
+            list: None,
         }
     }
 
     /// The next document is complete, as after every SUBSCRIBE.
     fn anew(&mut self) {
         self.told = winfo::Told::default();
+        self.documents.anew();
+        if let Some(list) = &mut self.list {
+            list.renew();
+        }
+    }
+
+    /// What of a person the core watches for it.
+    fn topic(&self) -> Topic {
+        match self.list {
+            Some(_) => Topic::Documents,
+            None => self.package.topic,
+        }
+    }
+
+    /// How the type of its bodies is saved.
+    fn saved_kind(&self) -> String {
+        match self.list {
+            Some(_) => list::Listed::kind(self.kind),
+            None => self.kind.to_owned(),
+        }
     }
 
     /// The body that says so.
     fn write(&mut self, subject: Subject<'_>, change: &Change, cache: &mut Cache) -> Content {
+        if let Some(list) = &mut self.list {
+            return list.write(subject);
+        }
         match change {
             Change::Presence(view) | Change::Ended(_, view) => {
                 // Of other packages the core ends a watch with nothing but the fact.
@@ -128,6 +163,10 @@ impl Writer {
             }
             Change::Watchers(report) => winfo::write(subject, report, &mut self.told),
             Change::Calls(calls) => dialog::write(subject, calls),
+            Change::Documents(all) => {
+                let user = subject.uri();
+                diff::write(&user, &cache.root, all, &mut self.documents)
+            }
             Change::Last(_, change) => self.write(subject, change, cache),
             // RFC 3856 6.6: nothing that would tell whether anybody is there.
             Change::Pending(_) | Change::Properties(_) => Content::default(),
@@ -138,6 +177,8 @@ impl Writer {
 /// The presence document written last: one change goes to many watchers.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
+    /// The XCAP root as clients reach it.
+    pub(super) root: String,
     last: Option<(Address, View, &'static str, usize, Content)>,
 }
 
@@ -193,7 +234,7 @@ mod tests {
 
     #[test]
     fn every_package_is_found_by_its_name() {
-        assert_eq!(allowed(), "presence, presence.winfo, dialog");
+        assert_eq!(allowed(), "presence, presence.winfo, dialog, xcap-diff");
         for package in PACKAGES {
             assert!(super::package(package.name).is_some_and(|p| p.topic == package.topic));
             assert!(

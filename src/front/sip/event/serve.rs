@@ -1,5 +1,6 @@
 //! SUBSCRIBE and NOTIFY (RFC 6665) of all packages: subscriptions are watches.
 
+use super::list::{Listed, is_member};
 use super::{Package, Subject, Writer, allowed, package};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -12,6 +13,7 @@ use crate::front::sip::place::Named;
 use crate::front::sip::request::Known;
 use crate::front::sip::shard::{Pending, Req, Shard, Started};
 use crate::front::sip::status::About;
+use crate::front::sip::xcap::Found;
 use crate::hub::{Answer, ReplyTo};
 use sip::HeaderId;
 use sip::dialog::{DialogError, Stamp};
@@ -26,14 +28,21 @@ pub(in crate::front::sip) struct Served {
     /// How its SUBSCRIBE came last.
     way: Way,
     /// Whom it watches.
-    person: PersonId,
+    pub(super) person: PersonId,
     /// The address that is watched.
     of: Address,
     /// Who watches.
-    caller: Caller,
-    writer: Writer,
+    pub(super) caller: Caller,
+    pub(super) writer: Writer,
     /// The newest that came while a NOTIFY was under way.
     latest: Option<Change>,
+}
+
+impl Served {
+    /// Its dialog's state.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
 }
 
 /// A SUBSCRIBE under way.
@@ -85,12 +94,53 @@ impl Shard {
         if in_dialog {
             return self.within(now, req, &caller, lease);
         }
+        if let Named::Person(address) = target
+            && let Some(found) = self.front.xcap.registry.find(address)
+        {
+            let writer = Writer::new(package, kind);
+            return self.subscribe_to_list(now, req, caller, (address, found, writer), lease);
+        }
         let (of, account) = match self.target(target, crate::hub::Want::Watch(&caller.address)) {
             Ok(found) => found,
             Err(error) => return self.fail(now, &req, &error, About::Subscription),
         };
-        let writer = Writer::new(package, kind);
+        let mut writer = Writer::new(package, kind);
+        writer.documents.asked(req.message.body());
         self.first(now, req, caller, (account.person, of, writer), lease);
+    }
+
+    /// A list (RFC 4662 4.1): only its owner may know who is on it; to others it is nobody.
+    fn subscribe_to_list(
+        &mut self,
+        now: Millis,
+        req: Req,
+        caller: Caller,
+        (address, found, mut writer): (&Address, Found, Writer),
+        lease: Duration,
+    ) {
+        let packages = &found.packages;
+        let serves = packages.is_empty() || packages.iter().any(|p| p == writer.package.name);
+        if caller.person != Some(found.owner) || writer.package.name != "presence" || !serves {
+            return self.fail(now, &req, &Error::UnknownUser, About::Subscription);
+        }
+        let knows = req
+            .message
+            .all(HeaderId::Supported)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .flat_map(|value| value.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(EVENTLIST));
+        if !knows {
+            tracing::info!(peer = %req.flow.peer, list = %address, "SIP request refused: a list for a client without eventlist");
+            return self.respond(now, &req, 421, |r| r.header(HeaderId::Require, EVENTLIST));
+        }
+        writer.list = Some(Box::new(Listed::new(address.clone(), lease)));
+        self.first(
+            now,
+            req,
+            caller,
+            (found.owner, address.clone(), writer),
+            lease,
+        );
     }
 
     fn first(
@@ -113,17 +163,20 @@ impl Shard {
             notifier.follow(older);
         }
         let way = Way::of(req.flow, self.front.boot);
-        let handle = save_watch(way, &notifier, writer.kind);
+        let handle = save_watch(way, &notifier, &writer.saved_kind());
         if handle.len() > LONGEST {
             return self.respond(now, &req, 400, |r| r.reason("Dialog too large"));
         }
         let command = Command::Watch(Watch {
-            topic: writer.package.topic,
+            topic: writer.topic(),
             stack: SIP,
             lease,
             via: Via::Direct,
             notify: true,
-            key: Some(key(&req, &notifier, writer.package).into()),
+            key: Some(match &writer.list {
+                Some(_) => format!("{} {of}", key(&req, &notifier, writer.package)).into(),
+                None => key(&req, &notifier, writer.package).into(),
+            }),
             handle,
         });
         let reply = self.wait(Pending::Subscribe(Box::new(Subscribing {
@@ -153,7 +206,7 @@ impl Shard {
             Ok(_) => return self.respond(now, &done.req, 500, |r| r),
             Err(error) => return self.fail(now, &done.req, &error, About::Subscription),
         };
-        self.accept(now, &done.req, lease);
+        self.accept(now, &done.req, lease, done.writer.list.is_some());
         // Events come by another queue than answers: the first may have been here already, and
         // its NOTIFY, and what waits behind it, must not be forgotten.
         let known = self
@@ -161,7 +214,7 @@ impl Shard {
             .get(&watch)
             .is_some_and(|served| is_same(&served.notifier, &done.notifier));
         if known {
-            return;
+            return self.build_list(now, watch);
         }
         self.serve(
             watch,
@@ -175,13 +228,20 @@ impl Shard {
                 latest: None,
             },
         );
+        self.build_list(now, watch);
     }
 
-    fn accept(&mut self, now: Millis, req: &Req, lease: Duration) {
+    fn accept(&mut self, now: Millis, req: &Req, lease: Duration, list: bool) {
         let contact = self.contact(req.flow);
         self.respond(now, req, 200, |r| {
-            r.copy(HeaderId::RecordRoute)
-                .header(HeaderId::Expires, lease.as_secs())
+            let r = r.copy(HeaderId::RecordRoute);
+            let r = if list {
+                // RFC 4662 4.2.
+                r.header(HeaderId::Require, EVENTLIST)
+            } else {
+                r
+            };
+            r.header(HeaderId::Expires, lease.as_secs())
                 .header(HeaderId::Contact, format_args!("<{contact}>"))
         });
     }
@@ -213,7 +273,7 @@ impl Shard {
         served.way = Way::of(req.flow, boot);
         // RFC 6665 4.2.1.2: what follows a SUBSCRIBE is the full state.
         served.writer.anew();
-        let handle = save_watch(served.way, &served.notifier, served.writer.kind);
+        let handle = save_watch(served.way, &served.notifier, &served.writer.saved_kind());
         let person = served.person;
         // A lease of zero ends it and makes the last notification.
         let command = Command::RenewWatch {
@@ -233,9 +293,14 @@ impl Shard {
         watch: WatchId,
         answer: Answer,
     ) {
+        let served = self.served.get(&watch);
+        let list = served.is_some_and(|served| served.writer.list.is_some());
         match answer {
-            Ok(Reply::Watching { lease, .. }) => self.accept(now, req, lease),
-            Ok(_) => self.accept(now, req, Duration::ZERO),
+            Ok(Reply::Watching { lease, .. }) => {
+                self.accept(now, req, lease, list);
+                self.renew_members(watch, lease);
+            }
+            Ok(_) => self.accept(now, req, Duration::ZERO, list),
             Err(error) => {
                 if error == Error::StaleId {
                     self.forget(watch);
@@ -283,6 +348,7 @@ impl Shard {
         let Some(served) = self.served.remove(&watch) else {
             return;
         };
+        self.end_members(&served);
         if let Some(keeper) = self.front.keeper(served.person, &served.caller.address) {
             // If it was somebody at a neighbour, nobody may need to know him any more.
             keeper.look((served.person, served.caller.address.clone()));
@@ -305,13 +371,21 @@ impl Shard {
         watch: WatchId,
         handle: &[u8],
     ) {
-        if self.served.contains_key(&watch) {
+        if self.served.contains_key(&watch) || is_member(handle) {
             return;
         }
         let restored = restore_watch(handle).and_then(|(way, notifier, kind)| {
             let package = package(&notifier.event().package)?;
-            let kind = package.kind(&kind).or(package.types.first().copied())?;
-            Some((way, notifier, Writer::new(package, kind)))
+            let of_list = Listed::of_kind(&kind);
+            let name = of_list.unwrap_or(&kind);
+            let kind = package.kind(name).or(package.types.first().copied())?;
+            let mut writer = Writer::new(package, kind);
+            if of_list.is_some() {
+                let left = notifier.expires_at().saturating_sub(self.front.now());
+                let lease = Duration::from_millis(left);
+                writer.list = Some(Box::new(Listed::new(of.clone(), lease)));
+            }
+            Some((way, notifier, writer))
         });
         let Some((way, notifier, writer)) = restored else {
             tracing::warn!(%watcher, "SIP subscription can't be restored: unreadable state");
@@ -332,7 +406,7 @@ impl Shard {
         );
     }
 
-    fn watcher(&self, address: Address) -> Caller {
+    pub(super) fn watcher(&self, address: Address) -> Caller {
         let person = match self.front.hub.directory().resolve(&address) {
             crate::hub::Resolution::Local(account) => Some(account.person),
             _ => None,
@@ -359,6 +433,9 @@ impl Shard {
         handle: &[u8],
         change: Change,
     ) {
+        if is_member(handle) {
+            return self.member_told(now, of, handle, &change);
+        }
         if matches!(
             change,
             Change::Ended(Ended::Replaced, _) | Change::Last(Ended::Replaced, _)
@@ -375,10 +452,18 @@ impl Shard {
     }
 
     /// Tells a watcher, or keeps it until he can be told: each what is newest, in order.
-    fn tell(&mut self, now: Millis, watch: WatchId, change: Change) {
+    pub(super) fn tell(&mut self, now: Millis, watch: WatchId, change: Change) {
         let Some(served) = self.served.get_mut(&watch) else {
             return;
         };
+        let ends = matches!(change, Change::Ended(..) | Change::Last(..));
+        if let Some(list) = &mut served.writer.list {
+            if ends {
+                list.renew();
+            } else if !list.may_tell() {
+                return;
+            }
+        }
         if served.notifier.is_under_way() {
             served.latest = Some(change);
             return;
@@ -596,9 +681,12 @@ impl Shard {
 }
 
 /// Octets of a body over a connection.
-const LARGEST: usize = 48 * 1024;
+pub(super) const LARGEST: usize = 48 * 1024;
 /// Octets of a datagram left to the head.
 const HEAD: usize = 1_500;
+
+/// RFC 4662.
+const EVENTLIST: &str = "eventlist";
 
 /// What makes two subscriptions of a watcher one: the device where it names itself (RFC 5626 4.1),
 /// else the Call-ID, which a client that comes again takes along; the package and the id.
@@ -620,7 +708,7 @@ fn is_same(a: &Notifier, b: &Notifier) -> bool {
         && a.event() == b.event()
 }
 
-fn reason(ended: Ended) -> Reason {
+pub(super) fn reason(ended: Ended) -> Reason {
     match ended {
         // RFC 6665 4.4.1: what a subscriber ended itself says "timeout", too.
         Ended::Expired | Ended::Unwatched | Ended::Replaced => Reason::Timeout,

@@ -125,7 +125,9 @@ impl Sockets {
             .connections
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if table.by_number.contains_key(&number) {
+        if table.lent.get(&at) != Some(&number) && table.by_number.contains_key(&number) {
+            // One address each: the table is never larger than that of connections.
+            table.lent.retain(|_, other| *other != number);
             table.lent.insert(at, number);
         }
     }

@@ -315,6 +315,11 @@ async fn servers_prove_domains_to_each_other_and_lend_connections() {
         .send(&inbound, Bytes::from_static(OPTIONS.as_bytes()))
         .unwrap();
     assert!(matches!(next(&calling.told).await, Inbound::Message(over, _) if over == flow));
+    // For one address at a time, whatever it says.
+    called.sockets.lend(&inbound, 1);
+    assert_ne!(called.sockets.dial(&back), inbound);
+    called.sockets.lend(&inbound, calling.tls.port());
+    assert_eq!(called.sockets.dial(&back), inbound);
     // Gone with the connection.
     called.sockets.close(&inbound);
     while called

@@ -19,6 +19,7 @@ use sip::transaction::{Failure, Outgoing, TxId};
 use sip::{HeaderId, RawMessage};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How long a place may say nothing while there are others to try.
@@ -61,6 +62,8 @@ pub(in super::super) struct Errand {
     place: Option<Hop>,
     tx: Option<TxId>,
     silent: Option<Millis>,
+    /// Where a stream was tried instead of UDP.
+    streamed: Option<SocketAddr>,
     proofs: u8,
     fault: Fault,
 }
@@ -83,7 +86,11 @@ impl Shard {
     /// Starts a request; its ending comes to `errand_over`, perhaps at once.
     pub(in super::super) fn errand(&mut self, now: Millis, route: &Route, draft: Draft) {
         let front = Arc::clone(&self.front);
-        let server = match front.neighbours.enter(&route.key) {
+        let share = match draft.purpose {
+            Purpose::Subscribe(_) => 4,
+            Purpose::Text { .. } | Purpose::Notify(_) => 1,
+        };
+        let server = match front.neighbours.enter(&route.key, share) {
             Ok(server) => server,
             Err(fault) => return self.errand_over(now, draft.purpose, Err(fault)),
         };
@@ -108,6 +115,7 @@ impl Shard {
                 place: None,
                 tx: None,
                 silent: None,
+                streamed: None,
                 proofs: 0,
                 fault: Fault::Nowhere,
             },
@@ -125,7 +133,7 @@ impl Shard {
     }
 
     /// The places of a target are known.
-    pub(in super::super) fn located(&mut self, now: Millis, id: u64, located: Located) {
+    pub(in super::super) fn errand_located(&mut self, now: Millis, id: u64, located: Located) {
         let Some(errand) = self.errands.get_mut(&id) else {
             return;
         };
@@ -185,10 +193,10 @@ impl Shard {
                 ..place.clone()
             };
             // RFC 3261 18.1.1: a stream for what is large, and UDP only if there is none.
-            if front.streams() && errand.fault != Fault::Connect {
+            if front.streams() && errand.streamed != Some(place.address) {
+                errand.streamed = Some(place.address);
                 errand.places.push_front(place);
                 errand.places.push_front(stream);
-                errand.fault = Fault::Connect;
                 return false;
             }
             if length > front.settings.udp_max {

@@ -14,7 +14,8 @@ mod vouch;
 pub(super) mod wire;
 
 pub(super) use errand::{Errand, Purpose};
-use route::{Route, Routes};
+pub(super) use route::Route;
+use route::Routes;
 pub(super) use upstream::{Order, Pair, Upstreams};
 pub(super) use vouch::Vouch;
 
@@ -263,13 +264,16 @@ impl Neighbours {
         self.hub.arrange(person, command);
     }
 
-    /// The point of a stand-in has ended.
+    /// The point of a stand-in has ended: made anew when it is needed, or forgotten in time.
     pub(super) fn ended(&self, address: &Address) {
-        lock(&self.standing).remove(address);
+        if let Some(known) = lock(&self.standing).get_mut(address) {
+            known.until = Instant::now();
+        }
     }
 
-    /// A request may go to that server; ends with [`Neighbours::answered`].
-    pub(super) fn enter(&self, key: &Arc<str>) -> Result<Arc<Server>, Fault> {
+    /// A request may go to that server; ends with [`Neighbours::answered`]. Subscriptions leave
+    /// room for messages (`share` = 4: a quarter is theirs).
+    pub(super) fn enter(&self, key: &Arc<str>, share: usize) -> Result<Arc<Server>, Fault> {
         let server = {
             let mut servers = lock(&self.servers);
             match servers.get(key) {
@@ -279,7 +283,7 @@ impl Neighbours {
             }
         };
         let mut state = lock(&server.state);
-        if state.busy >= self.capacity {
+        if state.busy >= (self.capacity / share).max(1) {
             return Err(Fault::Full);
         }
         if !state.breaker.lets_pass() {

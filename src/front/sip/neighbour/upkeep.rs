@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep};
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(300);
+/// Pause where a shard has no room for one more order.
+const CROWD: Duration = Duration::from_millis(100);
 /// Stand-ins looked at in one go.
 const SOME: usize = 1_000;
 
@@ -44,8 +46,11 @@ impl Neighbours {
                     person: guest.person,
                     by: watch.watcher,
                 };
-                if self.hub.directory().is_ours(order.by.domain()) && !orders.order(order) {
-                    tracing::warn!(of = %guest.address, "too many people at neighbours to watch at once");
+                if !self.hub.directory().is_ours(order.by.domain()) {
+                    continue;
+                }
+                while !orders.order(order.clone()) {
+                    sleep(CROWD).await;
                 }
             }
         }

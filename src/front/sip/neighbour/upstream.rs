@@ -6,6 +6,8 @@
 //! `peer_check` one subscription at each server is refreshed: that is how we notice that a server
 //! is gone (its people are shown offline) or has forgotten us (subscribed anew).
 
+mod told;
+
 use super::errand::{Draft, Ending, bare};
 use super::outbox::uri_of;
 use super::upkeep::internal;
@@ -15,14 +17,13 @@ use crate::core::command::{Command, Reply};
 use crate::core::id::PersonId;
 use crate::core::presence::{Presence, State};
 use crate::front::sip::front::Front;
-use crate::front::sip::shard::{Pending, Req, Shard};
-use crate::front::sip::translate::{PIDF, read_pidf};
+use crate::front::sip::shard::{Pending, Shard};
+use crate::front::sip::translate::PIDF;
 use crate::hub::{Answer, ReplyTo};
 use bytes::Bytes;
-use sip::HeaderId;
 use sip::dialog::Stamp;
 use sip::flow::{Flow, Millis};
-use sip::subscription::{EventId, Next, Reason, Subscriber, Told};
+use sip::subscription::{EventId, Next, Subscriber};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ const LEASE: u32 = 3600;
 const PAUSE: Millis = 60_000;
 /// Pause after a refusal: who said no is asked again in a while.
 const REFUSED: Millis = 600_000;
+/// Pause where too many requests are under way at a server.
+const CROWD: Millis = 200;
 /// How long the end of a subscription is waited for.
 const ENDING: Millis = 32_000;
 /// Looks at servers between two looks at whether anybody still watches.
@@ -140,7 +143,7 @@ impl Upstreams {
 
 impl Shard {
     /// Somebody watches.
-    pub(in super::super) fn order(&mut self, now: Millis, order: Order) {
+    pub(in super::super) fn upstream_order(&mut self, now: Millis, order: Order) {
         let pair = (order.person, order.by);
         let known = self.upstreams.all.get(&pair);
         if known.is_some_and(|known| known.state != Held::Ending) {
@@ -185,11 +188,11 @@ impl Shard {
         self.upstreams.by_call.insert(call_id.clone(), pair.clone());
         upstream.call_id = call_id;
         upstream.subscriber = None;
-        self.ask(now, pair);
+        self.upstream_ask(now, pair);
     }
 
     /// Sends the next SUBSCRIBE: the first, a refresh or the end.
-    fn ask(&mut self, now: Millis, pair: &Pair) {
+    fn upstream_ask(&mut self, now: Millis, pair: &Pair) {
         let Some(upstream) = self.upstreams.all.get_mut(pair) else {
             return;
         };
@@ -304,6 +307,15 @@ impl Shard {
     }
 
     fn upstream_failed(&mut self, now: Millis, pair: &Pair, fault: Fault) {
+        match fault {
+            // Its turn comes; that says nothing about anybody.
+            Fault::Full => return self.upstreams.set(pair, Held::Down, now + CROWD),
+            Fault::Denied | Fault::TooLarge | Fault::Unwritable => {
+                self.upstream_down(now, pair, REFUSED);
+                return self.show_offline(pair);
+            }
+            Fault::Nowhere | Fault::Unknown | Fault::Late | Fault::Connect | Fault::Resting => {}
+        }
         let least = millis(self.front.neighbours.check);
         let pause = self.longer(pair);
         let Some(upstream) = self.upstreams.all.get_mut(pair) else {
@@ -385,11 +397,11 @@ impl Shard {
         };
         if !std::mem::replace(&mut upstream.offline, true) {
             let of = upstream.of.clone();
-            self.show(pair, &of, Some(Presence::of(State::Offline)));
+            self.upstream_show(pair, &of, Some(Presence::of(State::Offline)));
         }
     }
 
-    fn show(&self, pair: &Pair, of: &Address, presence: Option<Presence>) {
+    fn upstream_show(&self, pair: &Pair, of: &Address, presence: Option<Presence>) {
         let command = Command::ShowTo {
             watcher: pair.1.clone(),
             presence,
@@ -399,97 +411,10 @@ impl Shard {
             .send(pair.0, internal(of), command, ReplyTo::Nobody);
     }
 
-    /// A NOTIFY (RFC 6665 4.1.3): in a dialog of ours, or nobody's.
-    pub(in super::super) fn notified(&mut self, now: Millis, req: &Req) {
-        let call_id = req.message.call_id().unwrap_or_default();
-        let pair = self.upstreams.by_call.get(call_id).cloned();
-        let Some((pair, upstream)) = pair.and_then(|pair| {
-            let upstream = self.upstreams.all.get_mut(&pair)?;
-            Some((pair, upstream))
-        }) else {
-            return self.respond(now, req, 481, |r| r);
-        };
-        let Some(subscriber) = &mut upstream.subscriber else {
-            return self.respond(now, req, 481, |r| r);
-        };
-        let told = subscriber.notified(now, &req.message);
-        if upstream.state == Held::Live {
-            // It may have shortened the lease.
-            upstream.due = upstream.due.min(subscriber.refresh_at());
-            let due = upstream.due;
-            self.upstreams.next = Some(self.upstreams.next.map_or(due, |next| next.min(due)));
-        }
-        let kind = req.message.content_type().ok().flatten();
-        let pidf = kind.is_some_and(|kind| kind.is(PIDF));
-        let body = req.message.body();
-        let presence = pidf.then(|| read_pidf(body)).flatten();
-        let (status, ended) = match told {
-            Told::Foreign => (481, None),
-            Told::Stale => (500, None),
-            Told::State if !body.is_empty() && presence.is_none() => (415, None),
-            Told::State => (200, None),
-            Told::Ended { reason } => (200, Some(reason)),
-        };
-        let of = upstream.of.clone();
-        let ending = upstream.state == Held::Ending;
-        let state = presence.as_ref().map(|presence| presence.state);
-        tracing::debug!(%of, by = %pair.1, ?told, ?state, octets = body.len(), "told by a neighbour");
-        if status == 200
-            && let Some(presence) = presence
-            && !ending
-        {
-            upstream.offline = false;
-            self.show(&pair, &of, Some(presence));
-        }
-        self.respond(now, req, status, |r| match status {
-            415 => r.header(HeaderId::Accept, PIDF),
-            _ => r,
-        });
-        if let Some(reason) = ended {
-            self.upstream_ended(now, &pair, reason, &req.message);
-        }
-    }
-
-    /// RFC 6665 4.1.3: what the last NOTIFY says about coming back.
-    fn upstream_ended(
-        &mut self,
-        now: Millis,
-        pair: &Pair,
-        reason: Option<Reason>,
-        notify: &sip::RawMessage,
-    ) {
-        let Some(upstream) = self.upstreams.all.get(pair) else {
-            return;
-        };
-        if upstream.state == Held::Ending {
-            return self.let_go(pair);
-        }
-        let state = notify.subscription_state().ok().flatten();
-        let after = state.and_then(|state| state.retry_after());
-        let after = after.map(|seconds| u64::from(seconds) * 1000);
-        tracing::info!(of = %upstream.of, by = %pair.1, ?reason, "watching has ended there");
-        let pause = match reason {
-            Some(Reason::Deactivated | Reason::Timeout) => 0,
-            Some(Reason::Rejected | Reason::NoResource | Reason::Invariant) => REFUSED,
-            Some(Reason::Probation | Reason::GiveUp) | None => after.unwrap_or(PAUSE),
-        };
-        // A server that ends each at once is not asked more often than any that fails.
-        let young = now.saturating_sub(upstream.since) < PAUSE;
-        let pause = if pause == 0 && young && upstream.pause > 0 {
-            PAUSE
-        } else {
-            pause.max(1)
-        };
-        self.upstream_down(now, pair, pause.min(24 * 3_600_000));
-        if pause > 1 {
-            self.show_offline(pair);
-        }
-    }
-
     fn let_go(&mut self, pair: &Pair) {
         if let Some(upstream) = self.upstreams.all.remove(pair) {
             self.upstreams.by_call.remove(&upstream.call_id);
-            self.show(pair, &upstream.of, None);
+            self.upstream_show(pair, &upstream.of, None);
         }
         if self.upstreams.all.is_empty() {
             self.upstreams.check = None;
@@ -506,16 +431,24 @@ impl Shard {
         let due = self.upstreams.take_due(now);
         for (pair, state) in due {
             match state {
-                Held::Live => self.ask(now, &pair),
-                Held::Down => {
-                    if let Some(upstream) = self.upstreams.all.get_mut(&pair) {
-                        upstream.since = now;
-                    }
-                    self.subscribe_anew(now, &pair);
-                }
+                Held::Live => self.upstream_ask(now, &pair),
+                Held::Down => self.attempt(now, &pair),
                 Held::Ending => self.let_go(&pair),
                 Held::Asked => {}
             }
+        }
+    }
+
+    /// Once more: a refresh where the dialog still stands, else anew.
+    fn attempt(&mut self, now: Millis, pair: &Pair) {
+        let Some(upstream) = self.upstreams.all.get_mut(pair) else {
+            return;
+        };
+        upstream.since = now;
+        if upstream.subscriber.is_some() {
+            self.upstream_ask(now, pair);
+        } else {
+            self.subscribe_anew(now, pair);
         }
     }
 
@@ -540,12 +473,12 @@ impl Shard {
             .map(|(pair, _)| pair.clone())
             .collect();
         for pair in pairs {
-            self.look(&pair);
+            self.upstream_look(&pair);
         }
     }
 
     /// Asks whether somebody still watches.
-    pub(in super::super) fn look(&mut self, pair: &Pair) {
+    pub(in super::super) fn upstream_look(&mut self, pair: &Pair) {
         let Some(upstream) = self.upstreams.all.get(pair) else {
             return;
         };
@@ -557,7 +490,7 @@ impl Shard {
     }
 
     /// The answer to that.
-    pub(in super::super) fn looked(&mut self, now: Millis, pair: &Pair, answer: Answer) {
+    pub(in super::super) fn upstream_looked(&mut self, now: Millis, pair: &Pair, answer: Answer) {
         let Ok(Reply::Standing(standing)) = answer else {
             return;
         };
@@ -570,7 +503,7 @@ impl Shard {
         match upstream.state {
             Held::Live => {
                 upstream.state = Held::Ending;
-                self.ask(now, pair);
+                self.upstream_ask(now, pair);
             }
             Held::Down => self.let_go(pair),
             // The next look finds it answered.

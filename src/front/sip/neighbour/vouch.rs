@@ -9,10 +9,12 @@ use crate::front::sip::front::Front;
 use crate::front::sip::place::Named;
 use crate::front::sip::request::Known;
 use crate::gate::Granted;
+use crate::hub::stranger;
 use crate::net::Tls;
 use sip::header::NameAddr;
 use sip::{HeaderId, RawMessage};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is thought of who asks.
 pub(in super::super) enum Vouch {
@@ -22,8 +24,6 @@ pub(in super::super) enum Vouch {
     Neighbour(Box<Known>),
     /// Not believed; the cause.
     Refused(String),
-    /// Believed, but there is no room for one more.
-    Full,
 }
 
 impl Neighbours {
@@ -59,31 +59,28 @@ impl Neighbours {
         }
         let speaks = |known: &&_| speaks(known, domain);
         if trusted.iter().copied().any(|known| speaks(&known)) {
-            return self.caller(who);
+            return caller(who);
         }
         if trusted.is_empty() && self.routes.speaker(domain).is_none() {
             return Vouch::Stranger;
         }
         Vouch::Refused(format!("{source} may not speak for {who}"))
     }
+}
 
-    fn caller(&self, who: Address) -> Vouch {
-        let Some(account) = self.hub.directory().guest(&who) else {
-            return Vouch::Full;
-        };
-        let caller = Caller {
-            address: who.clone(),
-            person: None,
-            scheme: Scheme::Peer,
-            route: Route::Peer(SIP),
-        };
-        let granted = Granted {
-            caller,
-            account,
-            answer: None,
-        };
-        Vouch::Neighbour(Box::new(Known { granted, from: who }))
-    }
+fn caller(who: Address) -> Vouch {
+    let caller = Caller {
+        address: who.clone(),
+        person: None,
+        scheme: Scheme::Peer,
+        route: Route::Peer(SIP),
+    };
+    let granted = Granted {
+        caller,
+        account: Arc::new(stranger(&who)),
+        answer: None,
+    };
+    Vouch::Neighbour(Box::new(Known { granted, from: who }))
 }
 
 fn speaks(known: &super::route::Known, domain: &str) -> bool {

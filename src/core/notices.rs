@@ -1,0 +1,90 @@
+//! Texts from the system address: what people have to be told that no answer can tell them.
+
+use crate::core::access::Scheme;
+use crate::core::address::Address;
+use crate::core::command::{Caller, Command, Reach, Route};
+use crate::core::effect::{Forward, ReplyTag};
+use crate::core::id::{ConversationId, PersonId, Stack};
+use crate::core::message::{Ack, Content, Message, Original, Text};
+use crate::core::points::Point;
+use crate::core::user::{Fx, User};
+use std::sync::Arc;
+
+impl User {
+    /// Somebody can be reached now: he is told which of his sign-ins can't be
+    /// (`decisions.md` 28), once each.
+    pub(super) fn announce_send_only(&mut self, fx: &mut Fx<'_, '_>) {
+        let reached = |p: &Point| p.record.spec.reach == Reach::Full && p.doubted.is_none();
+        if self.is_node() || !self.points.iter().any(reached) {
+            return;
+        }
+        let system = Address::new(&fx.rules().system_local, self.account().address.domain());
+        let Ok(from) = system else { return };
+        let person = self.person();
+        let to = self.account().address.clone();
+        for point in &mut self.points {
+            let spec = &point.record.spec;
+            if point.announced || spec.reach != Reach::SendOnly {
+                continue;
+            }
+            point.announced = true;
+            let body = format!(
+                "One of your sign-ins ({}) can send, but nothing can be sent to it: this server may \
+                 not connect to that address. Your administrator sees why with `tristack explain {to}`.",
+                spec.inbox
+            );
+            let conversation = ConversationId(fx.random());
+            let ends = (from.clone(), to.clone());
+            post(fx, person, ends, conversation, text(body));
+        }
+    }
+}
+
+/// Plain text.
+pub(super) fn text(body: String) -> Content {
+    Content::Text(Text {
+        body: body.into(),
+        media: "text/plain".into(),
+        format: None,
+    })
+}
+
+/// Sends somebody here what this server itself has to say.
+pub(super) fn post(
+    fx: &mut Fx<'_, '_>,
+    person: PersonId,
+    (from, to): (Address, Address),
+    conversation: ConversationId,
+    content: Content,
+) {
+    let caller = Caller {
+        address: from.clone(),
+        person: None,
+        scheme: Scheme::Internal,
+        route: Route::Internal,
+    };
+    let notice = Message {
+        id: fx.message_id(),
+        at: fx.now(),
+        from,
+        from_person: None,
+        from_name: "".into(),
+        to,
+        conversation,
+        content,
+        original: Original {
+            stack: Stack::named("system"),
+            bytes: bytes::Bytes::new(),
+            key: None,
+        },
+        ack: Ack::Any,
+        hops: 1,
+        wants: None,
+    };
+    fx.forward(Forward {
+        to: person,
+        caller,
+        command: Command::Deliver(Arc::new(notice)),
+        reply: ReplyTag::NOBODY,
+    });
+}

@@ -3,6 +3,8 @@
 //! A peer that is not installed is "left out" in plain `cargo test`; under `tests/run`, which
 //! sets TRISTACK_TEST_REQUIRE_PEERS=1, it is a failure.
 
+#[path = "peers/calls.rs"]
+mod calls;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -144,6 +144,10 @@ limits! {
     conversation_idle: span = secs(600),
     /// Concurrent SIP transactions.
     transactions: count = 100_000,
+    /// Calls, and other SIP requests that are passed on, of one person that wait for an answer.
+    calls: count = 64,
+    /// The same of one address.
+    calls_per_address: count = 1024,
     /// UDP socket buffers asked for.
     udp_buffer: octets = 4 << 20,
     /// Messages whose trace is remembered.

@@ -11,6 +11,7 @@ use crate::core::id::{MessageId, PointId};
 use crate::core::message::{Ack, Content, Kind, Message, ReceiptFate};
 use crate::core::notices::{post, text};
 use crate::core::port::{KeptRecord, Write};
+use crate::core::receipts::{receipt, receipt_delivered};
 use crate::core::routing::{Attempt, Route, Try, verdict_of};
 use crate::core::trace::Step;
 use crate::core::user::{Fx, User};
@@ -66,7 +67,7 @@ impl User {
         );
         let more = delivery.attempts.iter().any(|a| !a.over());
         if outcome == Outcome::Delivered {
-            self.receipt_delivered(fx, &self.deliveries[at]);
+            receipt_delivered(fx, &self.deliveries[at]);
         }
         if outcome == Outcome::Delivered && phase == Phase::Kept && more {
             // Who has it must not get it again after a restart.
@@ -137,7 +138,7 @@ impl User {
         }
         let (message, until) = (Arc::clone(&delivery.message), delivery.until);
         fx.trace(message.id, Step::Kept);
-        self.receipt(fx, &message, ReceiptFate::Kept);
+        receipt(fx, &message, ReceiptFate::Kept);
         self.arm(retry.min(until));
     }
 
@@ -166,7 +167,7 @@ impl User {
         self.drop_kept(fx, at);
         self.seen_result(message.id, Err(error.clone()));
         fx.trace(message.id, Step::Failed(error));
-        self.receipt(fx, &message, ReceiptFate::Failed);
+        receipt(fx, &message, ReceiptFate::Failed);
         if message.content.kind() != Kind::Text || message.from.local() == &*fx.rules().system_local
         {
             return;

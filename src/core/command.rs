@@ -170,6 +170,10 @@ pub enum Command {
     Contacts,
     /// May this caller do that? Reply: [`Reply::Done`] or `Denied`.
     Check(Right),
+    /// Where this caller may call the person: who may send may call. Reply: [`Reply::Points`] with
+    /// the point of each inbox, of every stack, that can be reached now; the errors are those of
+    /// a message, so that a block looks like absence (`decisions.md` 16).
+    Locate,
     /// Who watches, and where the person is signed in. Reply: [`Reply::Standing`].
     Standing,
     /// The account is gone: end everything, tell watchers. Reply: [`Reply::Done`].

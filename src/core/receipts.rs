@@ -6,7 +6,7 @@ use crate::core::delivery::Delivery;
 use crate::core::message::{Content, Message, Receipt, ReceiptFate};
 use crate::core::notices::post;
 use crate::core::trace::Step;
-use crate::core::user::{Fx, User};
+use crate::core::user::Fx;
 use std::sync::Arc;
 
 impl Delivery {
@@ -23,35 +23,33 @@ impl Delivery {
     }
 }
 
-impl User {
-    /// An inbox has taken the message.
-    pub(super) fn receipt_delivered(&self, fx: &mut Fx<'_, '_>, delivery: &Delivery) {
-        if delivery.first_delivery() && !delivery.speaks_for_itself() {
-            self.receipt(fx, &delivery.message, ReceiptFate::Delivered);
-        }
+/// An inbox has taken the message.
+pub(super) fn receipt_delivered(fx: &mut Fx<'_, '_>, delivery: &Delivery) {
+    if delivery.first_delivery() && !delivery.speaks_for_itself() {
+        receipt(fx, &delivery.message, ReceiptFate::Delivered);
     }
+}
 
-    /// Tells the sender's client, if it asked and is one of ours.
-    pub(super) fn receipt(&self, fx: &mut Fx<'_, '_>, message: &Message, fate: ReceiptFate) {
-        let Some((wants, to)) = message.wants.as_ref().zip(message.from_person) else {
-            return;
-        };
-        let asked = match fate {
-            ReceiptFate::Delivered => wants.delivered,
-            ReceiptFate::Failed => wants.failed,
-            ReceiptFate::Kept => wants.kept,
-        };
-        if !asked {
-            return;
-        }
-        fx.trace(message.id, Step::Receipt(fate));
-        let receipt = Receipt {
-            of: Arc::clone(&wants.id),
-            sent: message.at,
-            fate,
-        };
-        let ends = (message.to.clone(), message.from.clone());
-        let content = Content::Receipt(Some(Arc::new(receipt)));
-        post(fx, to, ends, message.conversation, content);
+/// Tells the sender's client, if it asked and is one of ours.
+pub(super) fn receipt(fx: &mut Fx<'_, '_>, message: &Message, fate: ReceiptFate) {
+    let Some((wants, to)) = message.wants.as_ref().zip(message.from_person) else {
+        return;
+    };
+    let asked = match fate {
+        ReceiptFate::Delivered => wants.delivered,
+        ReceiptFate::Failed => wants.failed,
+        ReceiptFate::Kept => wants.kept,
+    };
+    if !asked {
+        return;
     }
+    fx.trace(message.id, Step::Receipt(fate));
+    let receipt = Receipt {
+        of: Arc::clone(&wants.id),
+        sent: message.at,
+        fate,
+    };
+    let ends = (message.to.clone(), message.from.clone());
+    let content = Content::Receipt(Some(Arc::new(receipt)));
+    post(fx, to, ends, message.conversation, content);
 }

@@ -2,6 +2,7 @@
 
 use crate::core::access::{Right, Verdict};
 use crate::core::command::{self, Caller, Outcome, Reach, Refusal};
+use crate::core::effect::Rules;
 use crate::core::error::{Error, Unreachable};
 use crate::core::id::{PointId, Stack};
 use crate::core::message::{Fidelity, Message};
@@ -120,6 +121,31 @@ impl User {
                 state: Try::Waiting,
             })
             .collect()
+    }
+
+    /// Executes [`command::Command::Locate`].
+    pub(super) fn locate(&self, rules: &Rules, caller: &Caller) -> Result<command::Reply, Error> {
+        match self.verdict(rules, caller, Right::SendTo) {
+            Verdict::Granted => {}
+            Verdict::Blocked if !self.is_node() => {
+                return Err(Error::NotReachable(Unreachable::Blocked));
+            }
+            Verdict::Blocked | Verdict::Asked | Verdict::Withheld => {
+                return Err(Error::Denied("send-to"));
+            }
+        }
+        // Points of a node are others' inboxes: nobody is called there.
+        let reached = |point: &&Point| {
+            point.record.holder.is_none()
+                && point.record.spec.reach == Reach::Full
+                && point.doubted.is_none()
+                && point.link == Link::Live
+        };
+        let points: Vec<_> = self.inboxes().filter(reached).map(Point::info).collect();
+        if points.is_empty() {
+            return Err(Error::NotReachable(Unreachable::NobodySignedIn));
+        }
+        Ok(command::Reply::Points(points))
     }
 
     fn may_receive(&self, fx: &Fx<'_, '_>, point: &Point) -> bool {

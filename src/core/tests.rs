@@ -5,6 +5,7 @@ mod delivery;
 mod folding;
 mod keeping;
 mod leases;
+mod locating;
 mod matrix;
 mod model;
 mod points;

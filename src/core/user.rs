@@ -256,6 +256,7 @@ impl User {
                 Ok(Reply::Contacts(self.contacts.clone()))
             }
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
+            Command::Locate => self.locate(fx.rules(), caller),
             Command::Standing => self.standing(fx.rules(), caller),
             Command::Erase => self.erase(fx, caller),
             // The other half is executed by `dispatch`; nothing comes here from there.

@@ -215,6 +215,11 @@ impl Gate {
             .map_or(domain, String::as_str)
     }
 
+    /// A key for one purpose, the same after a restart: from the secret of nonces.
+    pub fn key(&self, purpose: &str) -> [u8; 32] {
+        auth::seal::mark(&self.secrets.nonce_secret(), purpose, &[])
+    }
+
     /// Counters.
     pub fn stats(&self) -> &GateStats {
         &self.stats

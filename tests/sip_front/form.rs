@@ -36,11 +36,14 @@ async fn faults_are_answered_in_their_order() {
         ),
         (
             405,
-            &[("MESSAGE sip", "INVITE sip"), ("1 MESSAGE", "1 INVITE")],
+            &[
+                ("MESSAGE sip:bob@", "INVITE sip:"),
+                ("1 MESSAGE", "1 INVITE"),
+            ],
         ),
         (
             501,
-            &[("MESSAGE sip", "DANCE sip"), ("1 MESSAGE", "1 DANCE")],
+            &[("MESSAGE sip:bob@", "DANCE sip:"), ("1 MESSAGE", "1 DANCE")],
         ),
         (
             483,
@@ -100,8 +103,9 @@ async fn options_to_the_server_needs_nobody() {
         );
     }
     let mut ua = house.tcp("alice").await;
+    // RFC 3261 11.2: as an INVITE would be answered.
     let say = ua.say("OPTIONS", "bob");
-    assert_eq!(ua.ask(&say).await.status(), 200);
+    assert_eq!(ua.ask(&say).await.status(), 480);
     let say = ua.say("OPTIONS", "nobody");
     assert_eq!(ua.ask(&say).await.status(), 404);
 }
@@ -124,7 +128,17 @@ async fn nobody_speaks_for_another() {
     let house = House::new().await;
     let mut bob = house.udp("bob").await;
     bob.register().await;
-    for method in ["MESSAGE", "PUBLISH", "SUBSCRIBE", "REGISTER", "OPTIONS"] {
+    for method in [
+        "MESSAGE",
+        "PUBLISH",
+        "SUBSCRIBE",
+        "REGISTER",
+        "OPTIONS",
+        "INVITE",
+        "INFO",
+        "REFER",
+        "X-NEW",
+    ] {
         for tcp in [false, true] {
             let mut ua = if tcp {
                 house.tcp("alice").await

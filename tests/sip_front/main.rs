@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod abuse;
+mod calls;
 mod events;
 mod flows;
 mod form;

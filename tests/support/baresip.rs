@@ -33,7 +33,8 @@ impl Baresip {
         };
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen 127.0.0.1:0\nmodule ctrl_tcp.so\n\
-             module g711.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app contact.so\n\
+             module g711.so\nmodule aubridge.so\naudio_source aubridge,a\n\
+             audio_player aubridge,a\naudio_alert aubridge,b\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app contact.so\n\
              module_app menu.so\nmodule_app presence.so\nctrl_tcp_listen 127.0.0.1:{control}\n{authority}"
         );
         let account = format!(
@@ -100,6 +101,12 @@ impl Baresip {
         self.control
             .write_all(netstring.as_bytes())
             .expect("a command");
+    }
+
+    /// Forgets what it has said so far.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+        while self.lines.try_recv().is_ok() {}
     }
 
     /// Waits until it prints or tells something with this text.

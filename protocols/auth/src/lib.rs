@@ -12,4 +12,5 @@
 pub mod digest;
 pub mod login;
 pub mod ntlm;
+pub mod seal;
 pub mod spnego;

@@ -21,6 +21,8 @@ pub struct Edit<'m> {
     values: Vec<ValueEdit>,
     /// Fields taken out whole, by name.
     removed: Vec<HeaderId>,
+    /// Fields taken out whole, by index.
+    dropped: Vec<usize>,
     body: Option<Bytes>,
 }
 
@@ -49,6 +51,7 @@ impl<'m> Edit<'m> {
             lines: Vec::new(),
             values: Vec::new(),
             removed: Vec::new(),
+            dropped: Vec::new(),
             body: None,
         }
     }
@@ -100,6 +103,17 @@ impl<'m> Edit<'m> {
     pub fn remove_all(&mut self, id: HeaderId) -> &mut Self {
         if id != HeaderId::Other {
             self.removed.push(id);
+        }
+        self
+    }
+
+    /// Removes the fields of that name whose whole value, lists unsplit, is meant: credentials
+    /// hold commas and are no lists.
+    pub fn remove_fields(&mut self, id: HeaderId, meant: impl Fn(&[u8]) -> bool) -> &mut Self {
+        for (index, field) in self.message.fields.iter().enumerate() {
+            if field.id == id && meant(field.value.of(&self.message.buf)) {
+                self.dropped.push(index);
+            }
         }
         self
     }
@@ -236,7 +250,7 @@ impl<'m> Edit<'m> {
     }
 
     fn write_field(&self, out: &mut Vec<u8>, index: usize, field: &Field) {
-        if self.removed.contains(&field.id) {
+        if self.removed.contains(&field.id) || self.dropped.contains(&index) {
             return;
         }
         let old = &self.message.buf[..];

@@ -196,6 +196,19 @@ pub fn websocket(data: &[u8]) {
     }
 }
 
+/// Octets as a sequence of operations against the proxy.
+///
+/// # Panics
+/// When something that must hold does not: that is the finding.
+pub fn proxy(data: &[u8]) {
+    let (operations, _) = data.as_chunks::<4>();
+    let operations: Vec<_> = operations
+        .iter()
+        .map(|[what, which, high, low]| (*what, *which, u16::from_be_bytes([*high, *low])))
+        .collect();
+    crate::proxy::exercise::exercise(&operations);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

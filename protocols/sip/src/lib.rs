@@ -38,6 +38,7 @@ pub mod header;
 pub mod locate;
 #[cfg(feature = "rsip")]
 pub mod originate;
+pub mod proxy;
 pub mod raw;
 mod scan;
 pub mod status;

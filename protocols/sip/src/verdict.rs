@@ -5,6 +5,7 @@
 //! read. Headers nobody uses are not looked at: a broken Date harms nobody (RFC 4475 3.1.2.12).
 
 use crate::header::{Contacts, FaultKind, HeaderFault, Uri, Via};
+use crate::proxy::Unfit;
 use crate::raw::{HeaderId, Method, RawMessage};
 use thiserror::Error;
 
@@ -46,6 +47,9 @@ pub enum FaultReason {
     /// Max-Forwards is used up.
     #[error("Too Many Hops")]
     Hops,
+    /// It has been here before (RFC 5393).
+    #[error("Loop Detected")]
+    Loop,
     /// An extension is required that we do not have.
     #[error("Bad Extension")]
     Extension,
@@ -58,6 +62,22 @@ impl Fault {
             header,
             reason,
             unsupported: Vec::new(),
+        }
+    }
+}
+
+impl From<Unfit> for Fault {
+    fn from(unfit: Unfit) -> Self {
+        let (status, id) = (unfit.status(), HeaderId::MaxForwards);
+        match unfit {
+            Unfit::Header(fault) => fault.into(),
+            Unfit::Hops => Self::new(status, Some(id), FaultReason::Hops),
+            Unfit::Loop => Self::new(status, Some(HeaderId::Via), FaultReason::Loop),
+            Unfit::Breadth => Self::new(status, Some(HeaderId::MaxBreadth), FaultReason::Hops),
+            Unfit::Extension(tags) => Self {
+                unsupported: vec![tags],
+                ..Self::new(status, Some(HeaderId::ProxyRequire), FaultReason::Extension)
+            },
         }
     }
 }

@@ -4,6 +4,8 @@
 mod wire_support;
 
 use bytes::Bytes;
+use sip::flow::{Flow, Transport};
+use sip::proxy::{Marks, Onward, Plan, Target};
 use sip::raw::{Datagram, HeaderId, Limits, RawMessage, RefusalKind, frame_datagram};
 use sip::verdict::verdict;
 use testkit::Rng;
@@ -174,4 +176,51 @@ fn the_comparison_can_fail() {
     let good = Bytes::from_static(b"OPTIONS sip:a SIP/2.0\r\nA: 1\r\nl: 0\r\n\r\n");
     assert!(matches!(theirs(&good), Theirs::Message { headers: 2, .. }));
     assert_eq!(HeaderId::of(b"l"), HeaderId::ContentLength);
+}
+
+/// What our proxy writes is read alike: as many fields, the same body.
+#[test]
+fn what_we_forward_they_read() {
+    let marks = Marks::new([1; 32], 1);
+    let target = Target {
+        uri: "sip:phone@192.0.2.7;transport=udp".to_owned(),
+        flow: Flow {
+            transport: Transport::Udp,
+            peer: "192.0.2.7:5060".parse().unwrap(),
+            id: 0,
+        },
+        routes: vec!["<sip:edge.example;lr>".to_owned()],
+        q: 1000,
+        via: "SIP/2.0/UDP 192.0.2.1".to_owned(),
+        record: vec!["<sip:192.0.2.1;lr>".to_owned()],
+    };
+    let mut seen = 0;
+    for row in rows() {
+        let Ok(Datagram::Message(came)) = frame_datagram(row.octets.clone(), &Limits::default())
+        else {
+            continue;
+        };
+        if !came.is_request() || verdict(&came).is_err() {
+            continue;
+        }
+        let Theirs::Message { body, .. } = theirs(&row.octets) else {
+            continue;
+        };
+        let onward = Onward {
+            request: &came,
+            plan: &Plan::of(&came, &marks, &|_| false),
+            source: "192.0.2.9:5060".parse().unwrap(),
+            realms: &[],
+            strip: &[],
+            breadth: Some(60),
+        };
+        let went = onward.to(&target, "z9hG4bKp1");
+        assert_eq!(compare(&went), None, "{}", row.file);
+        let Theirs::Message { body: after, .. } = theirs(&went) else {
+            panic!("{}: they refuse what we forward", row.file);
+        };
+        assert_eq!(after, body, "{}", row.file);
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen}");
 }

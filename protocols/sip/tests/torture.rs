@@ -3,8 +3,11 @@
 mod wire_support;
 
 use sip::edit::Edit;
+use sip::flow::{Flow, Transport};
 use sip::header::{Contacts, Via};
+use sip::proxy::{Marks, Onward, Plan, Target, Unfit, check};
 use sip::raw::{HeaderId, Limits, Method, RawMessage, StreamEvent, StreamFramer};
+use sip::transaction::{self, Engine, Event, Output};
 use sip::verdict::{Served, serve_verdict, verdict};
 use wire_support::{message, parse, row, rows};
 
@@ -25,7 +28,7 @@ const ELSEWHERE: &[(&str, u16, &str)] = &[
     (
         "baddate.dat",
         405,
-        "the Date is ignored because nobody uses it; INVITE is not served yet",
+        "the Date is ignored because nobody uses it; INVITE is passed on, not served",
     ),
     (
         "badbranch.dat",
@@ -35,12 +38,12 @@ const ELSEWHERE: &[(&str, u16, &str)] = &[
     (
         "invut.dat",
         405,
-        "415 belongs to the SIP issue: INVITE is not served yet",
+        "415 is the phone's: INVITE is passed on, not served",
     ),
     (
         "sdp01.dat",
         405,
-        "406 belongs to the SIP issue: INVITE is not served yet",
+        "406 is the phone's: INVITE is passed on, not served",
     ),
     (
         "regaut01.dat",
@@ -54,7 +57,7 @@ const ELSEWHERE: &[(&str, u16, &str)] = &[
     ),
 ];
 
-/// Rows whose action is a proxy's; they belong to the SIP issue. Here they only parse.
+/// Rows whose action is a proxy's: see `a_proxy_forwards_what_it_does_not_know`.
 const PROXY: &[&str] = &[
     "transports.dat",
     "bcast.dat",
@@ -422,5 +425,96 @@ fn rows_of_the_proxy_parse() {
             verdict(&message(file)).is_ok() || *file == "unksm2.dat",
             "{file}"
         );
+    }
+}
+
+fn target() -> Target {
+    Target {
+        uri: "sip:phone@192.0.2.7".to_owned(),
+        flow: Flow {
+            transport: Transport::Udp,
+            peer: "192.0.2.7:5060".parse().unwrap(),
+            id: 0,
+        },
+        routes: Vec::new(),
+        q: 1000,
+        via: "SIP/2.0/UDP 192.0.2.1".to_owned(),
+        record: vec!["<sip:192.0.2.1;lr>".to_owned()],
+    }
+}
+
+/// Every legal request that is not for us goes on as it came: other than what RFC 3261 16.6 says,
+/// no octet changes, unknown headers, methods and bodies included.
+#[test]
+fn a_proxy_forwards_what_it_does_not_know() {
+    let marks = Marks::new([1; 32], 1);
+    let mut seen = 0;
+    for row in rows() {
+        let Ok(came) = parse(row.octets.clone()) else {
+            continue;
+        };
+        if !came.is_request() || verdict(&came).is_err() || check(&came, &marks, &[]).is_err() {
+            continue;
+        }
+        let plan = Plan::of(&came, &marks, &|_| false);
+        let onward = Onward {
+            request: &came,
+            plan: &plan,
+            source: "192.0.2.9:5060".parse().unwrap(),
+            realms: &[],
+            strip: &[],
+            breadth: None,
+        };
+        let went = parse(onward.to(&target(), "z9hG4bKp")).unwrap();
+        let file = &row.file;
+        assert!(verdict(&went).is_ok(), "{file}");
+        assert_eq!(went.method(), came.method(), "{file}");
+        assert_eq!(went.body(), came.body(), "{file}");
+        assert_eq!(went.vias().count(), came.vias().count() + 1, "{file}");
+        let hops = |m: &RawMessage| m.max_forwards().unwrap();
+        assert_eq!(
+            hops(&went),
+            Some(hops(&came).map_or(70, |hops| hops - 1)),
+            "{file}"
+        );
+        let kept = |m: &RawMessage| -> Vec<(Vec<u8>, Vec<u8>)> {
+            let ours = [
+                HeaderId::Via,
+                HeaderId::MaxForwards,
+                HeaderId::RecordRoute,
+                HeaderId::Route,
+            ];
+            let fields = m.headers().filter(|h| !ours.contains(&h.id));
+            let fields = fields.filter(|h| h.id != HeaderId::ContentLength);
+            fields
+                .map(|h| (h.name.to_vec(), h.value.to_vec()))
+                .collect()
+        };
+        assert_eq!(kept(&went), kept(&came), "{file}");
+        seen += 1;
+    }
+    assert!(seen >= 25, "{seen}");
+}
+
+#[test]
+fn a_proxy_refuses_what_it_must() {
+    let marks = Marks::new([1; 32], 1);
+    let tags = "noProxiesSupportThis, norDoAnyProxiesSupportThis";
+    assert_eq!(
+        check(&message("bext01.dat"), &marks, &[]),
+        Err(Unfit::Extension(tags.to_owned()))
+    );
+    assert_eq!(check(&message("zeromf.dat"), &marks, &[]), Err(Unfit::Hops));
+    // A response that answers nothing of ours goes nowhere, wherever its Via points.
+    let mut engine = Engine::new(transaction::Settings::default(), [1, 2]);
+    let came = target().flow;
+    assert!(engine.receive(0, came, message("bcast.dat")).is_ok());
+    loop {
+        match engine.poll() {
+            Output::Send { .. } => panic!("it was sent on"),
+            // RFC 6026 7.3: whoever forwards drops it.
+            Output::Event(event) => assert!(matches!(event, Event::Stray { .. })),
+            Output::Idle { .. } => break,
+        }
     }
 }

@@ -328,7 +328,7 @@ pub(super) fn report(
 
 /// Where a client that registered over UDP takes connections, by its own Contact, if that is the
 /// address it registered from: nothing else is ever dialled.
-fn stream_place(binding: &Binding, flow: Flow) -> Option<SocketAddr> {
+pub(super) fn stream_place(binding: &Binding, flow: Flow) -> Option<SocketAddr> {
     let uri = Uri::parse(&binding.contact).ok()?;
     let tcp = uri
         .param("transport")
@@ -343,7 +343,7 @@ fn stream_place(binding: &Binding, flow: Flow) -> Option<SocketAddr> {
 }
 
 /// `decisions.md` 24: large ones go fragmented over UDP, up to a bound.
-fn fits(front: &Front, flow: Flow, octets: usize) -> bool {
+pub(super) fn fits(front: &Front, flow: Flow, octets: usize) -> bool {
     if flow.transport.is_reliable() || octets <= UDP_SAFE {
         return true;
     }

@@ -9,6 +9,7 @@ use super::locate::Locator;
 use super::neighbour::{Neighbours, Order, Orders};
 use super::notified::Notified;
 use super::place::Places;
+use super::proxy::Quotas;
 use super::xcap::Xcap;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -94,6 +95,8 @@ pub(super) struct Front {
     pub(super) unproven: Budget,
     /// Requests under way, by person and source.
     pub(super) load: Arc<Load>,
+    /// Room for requests that are passed on.
+    pub(super) quotas: Arc<Quotas>,
     /// Tells this run of the server from others: connection numbers start anew with each.
     pub(super) boot: u64,
     /// Telephone lines.
@@ -113,16 +116,36 @@ pub(super) struct Front {
     flows: Mutex<Flows>,
 }
 
+/// What a front is made of.
+pub(super) struct Parts {
+    pub(super) hub: Hub,
+    pub(super) gate: Arc<Gate>,
+    pub(super) sockets: Sockets,
+    pub(super) places: Places,
+    pub(super) xcap: Arc<Xcap>,
+    pub(super) inboxes: Vec<Arc<Inbox>>,
+    pub(super) settings: Settings,
+    pub(super) neighbours: Arc<Neighbours>,
+    pub(super) locator: Arc<Locator>,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) lines: Lines,
+}
+
 impl Front {
-    pub(super) fn new(
-        hub: Hub,
-        gate: Arc<Gate>,
-        sockets: Sockets,
-        (places, xcap): (Places, Arc<Xcap>),
-        inboxes: Vec<Arc<Inbox>>,
-        settings: Settings,
-        (neighbours, locator): (Arc<Neighbours>, Arc<Locator>),
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts {
+            hub,
+            gate,
+            sockets,
+            places,
+            xcap,
+            inboxes,
+            settings,
+            neighbours,
+            locator,
+            quotas,
+            lines,
+        } = parts;
         xcap.registry.tell(&inboxes);
         let bounds = settings.fairness;
         Self {
@@ -141,8 +164,9 @@ impl Front {
             settings,
             neighbours,
             locator,
-            lines: Lines::default(),
+            lines,
             notified: Arc::default(),
+            quotas,
             inboxes,
             secret: RandomState::new(),
             contacts: RwLock::default(),
@@ -187,12 +211,6 @@ impl Front {
                 flows.remove(&key);
             }
         }
-    }
-
-    /// With these telephone lines.
-    pub(super) fn with_lines(mut self, lines: Lines) -> Self {
-        self.lines = lines;
-        self
     }
 
     pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {

@@ -19,6 +19,7 @@ mod neighbour;
 mod notified;
 mod outbound;
 mod place;
+mod proxy;
 mod publish;
 mod registrar;
 mod request;
@@ -43,7 +44,7 @@ use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
 use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
 use event::lines::Lines;
-use front::{Door, Fairness, Front, Settings};
+use front::{Door, Fairness, Front, Parts, Settings};
 use inbox::Inbox;
 use listen::{Bounds, Doors, Sockets};
 use locate::Locator;
@@ -129,16 +130,19 @@ impl SipFront {
         );
         let keeper = Arc::new(xcap::Keeper(Arc::downgrade(&xcap)));
         hub.attach(Stack::named(KEEPER), keeper, FIDELITY);
-        let front = Front::new(
-            hub.clone(),
+        let front = Arc::new(Front::new(Parts {
+            hub: hub.clone(),
             gate,
             sockets,
-            (places, xcap),
-            inboxes.collect(),
-            settings(config, shards),
-            (neighbours, Arc::new(locator)),
-        );
-        let front = Arc::new(front.with_lines(Lines::new(&config.sip)));
+            places,
+            xcap,
+            inboxes: inboxes.collect(),
+            settings: settings(config, shards),
+            neighbours,
+            locator: Arc::new(locator),
+            quotas: proxy::Quotas::new(&config.limits),
+            lines: Lines::new(&config.sip),
+        }));
         let orders: Weak<Front> = Arc::downgrade(&front);
         front.neighbours.order_at(orders as Weak<dyn Orders>);
         let door = Arc::new(Door(Arc::downgrade(&front)));

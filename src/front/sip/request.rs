@@ -8,6 +8,7 @@ use super::load::{Full, Ticket};
 use super::neighbour::Vouch;
 use super::neighbour::wire::{Passed, passed};
 use super::place::Named;
+use super::proxy::Role;
 use super::shard::{Req, Shard};
 use super::status::{About, status};
 use crate::core::address::Address;
@@ -53,7 +54,11 @@ impl Shard {
             methods: &METHODS,
             extensions: &EXTENSIONS,
         };
-        if let Err(fault) = serve_verdict(&message, &served) {
+        let fit = match self.role(flow, &message, &METHODS) {
+            Role::Serve => serve_verdict(&message, &served),
+            Role::Pass => self.fit(&message),
+        };
+        if let Err(fault) = fit {
             return self.refuse_stateless(now, flow, &message, &fault);
         }
         self.lend(flow, &message);
@@ -99,7 +104,10 @@ impl Shard {
                     FaultReason::RequestUri | FaultReason::Header(_) => {
                         response.reason(fault.reason)
                     }
-                    FaultReason::Version | FaultReason::Scheme | FaultReason::Hops => response,
+                    FaultReason::Version
+                    | FaultReason::Scheme
+                    | FaultReason::Hops
+                    | FaultReason::Loop => response,
                 }
             });
     }
@@ -133,7 +141,10 @@ impl Shard {
     }
 
     /// A new request, past the checks of form.
-    pub(super) fn request(&mut self, now: Millis, mut req: Req) {
+    pub(super) fn request(&mut self, now: Millis, req: Req) {
+        let Some(mut req) = self.within_dialog(now, req) else {
+            return;
+        };
         let local = self.local(req.flow);
         let target = match req.message.request_uri() {
             Ok(uri) => self.front.places.named(&uri, local),
@@ -173,10 +184,7 @@ impl Shard {
             Some(Method::Message) => self.message(now, req, known, &target),
             Some(Method::Publish) => self.publish(now, req, Some(&known), &target),
             Some(Method::Subscribe) => self.subscribe(now, req, &known, &target),
-            _ => match self.target(&target, crate::hub::Want::Send) {
-                Ok(_) => self.respond(now, &req, 200, capabilities),
-                Err(error) => self.fail(now, &req, &error, About::Person),
-            },
+            _ => self.call(now, req, known, &target),
         }
     }
 
@@ -204,10 +212,8 @@ impl Shard {
             Named::Nobody => false,
         };
         let method = req.message.method();
-        let served = matches!(
-            method,
-            Some(Method::Message | Method::Subscribe | Method::Options)
-        );
+        // Calls, too: the callee's access list decides.
+        let served = !matches!(method, Some(Method::Register | Method::Publish));
         if ours && served {
             return Some(*known);
         }
@@ -318,7 +324,7 @@ impl Shard {
 }
 
 /// RFC 3261 11.2.
-fn capabilities(response: Response<'_>) -> Response<'_> {
+pub(super) fn capabilities(response: Response<'_>) -> Response<'_> {
     response
         .header(HeaderId::Allow, ALLOW)
         .header(HeaderId::Accept, content::ACCEPT)

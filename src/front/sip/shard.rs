@@ -9,6 +9,7 @@ use super::listen::Inbound;
 use super::load::Ticket;
 use super::message::Texting;
 use super::neighbour::{Errand, Pair, Upstreams};
+use super::proxy::{self, Forwarding, Journey};
 use super::publish::Publishing;
 use super::registrar::Registering;
 use crate::core::address::Address;
@@ -19,6 +20,7 @@ use crate::hub::{Answer, ReplyTo};
 use bytes::Bytes;
 use sip::build::Response;
 use sip::flow::{Flow, Millis};
+use sip::proxy::Proxy;
 use sip::transaction::{self, Engine, Failure, Input, Output, Retention, TxId};
 use sip::{HeaderId, RawMessage};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -41,6 +43,8 @@ pub(super) enum Pending {
     Message(Texting),
     Publish(Publishing),
     Subscribe(Box<Subscribing>),
+    /// The callee is being asked for.
+    Forward(Box<Forwarding>),
     /// A refresh or end within a dialog.
     Refresh(Req, WatchId),
     /// Whether somebody here still watches somebody at a neighbour.
@@ -77,6 +81,9 @@ pub(super) struct Texted {
 pub(super) struct Shard {
     pub(super) front: Arc<Front>,
     pub(super) engine: Engine<RawMessage>,
+    pub(super) proxy: Proxy<Journey>,
+    /// Requests whose callee is being asked for, by transaction: what they wait under.
+    pub(super) asking: HashMap<TxId, u64>,
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) started: HashMap<u64, Started>,
     pub(super) served: HashMap<WatchId, Served>,
@@ -106,6 +113,8 @@ impl Shard {
         front.xcap.root().clone_into(&mut cache.root);
         Self {
             engine: Engine::new(settings, front.secrets()),
+            proxy: proxy::proxy(&front),
+            asking: HashMap::new(),
             front,
             pending: HashMap::new(),
             started: HashMap::new(),
@@ -187,8 +196,10 @@ impl Shard {
         self.alarms(now);
         let own = self.alarms.front().map(|(at, _)| *at);
         let others = self.upstreams.due().into_iter().chain(own).min();
+        self.drain(now);
+        let calls = self.pass_time(now);
         let engine = self.drain(now);
-        engine.into_iter().chain(others).min()
+        engine.into_iter().chain(others).chain(calls).min()
     }
 
     /// What is due besides transactions.
@@ -254,16 +265,24 @@ impl Shard {
                 self.request(now, req);
             }
             E::Cancel {
-                tx, flow, message, ..
+                tx,
+                target,
+                late,
+                flow,
+                message,
             } => {
-                // There is no INVITE to cancel (RFC 3261 9.2).
                 let req = Req {
                     tx,
                     flow,
                     message,
                     ticket: None,
                 };
-                self.respond(now, &req, 481, |r| r);
+                // RFC 3261 9.2: 200 as soon as it matches, whatever becomes of the INVITE.
+                let status = if target.is_some() || late { 200 } else { 481 };
+                self.respond(now, &req, status, |r| r);
+                if let Some(tx) = target {
+                    self.cancelled(now, tx);
+                }
             }
             E::Overloaded { reply, message, .. } => {
                 let bytes = Response::to(&message, 503)
@@ -272,6 +291,20 @@ impl Shard {
                     .header(HeaderId::RetryAfter, 5)
                     .finish();
                 self.front.send(reply, bytes);
+            }
+            E::Response {
+                token,
+                status,
+                message,
+                ..
+            } if Proxy::<Journey>::owns(token) => {
+                let engine = &mut self.engine;
+                self.proxy.response(now, engine, token, status, message);
+                self.tell_ended();
+            }
+            E::Failed { token, why, .. } if Proxy::<Journey>::owns(token) => {
+                self.proxy.failed(now, &mut self.engine, token, why);
+                self.tell_ended();
             }
             E::Response {
                 token,
@@ -290,12 +323,15 @@ impl Shard {
                     self.finished(now, started, Err(why));
                 }
             }
-            // Requests answer late only while the hub is at work: it answers before that.
-            E::TryingDue { .. }
-            | E::Ack { .. }
-            | E::Stray { .. }
-            | E::Expired { .. }
-            | E::Unacknowledged { .. } => {}
+            E::Ack { flow, message, .. } => self.acknowledge(flow, &message),
+            E::TryingDue { tx } => self.trying(now, tx),
+            E::Expired { tx } => {
+                self.proxy.expired(now, &mut self.engine, tx);
+                let _ = self.withdraw(tx);
+                self.tell_ended();
+            }
+            // RFC 6026 7.3: without a transaction nothing is passed on.
+            E::Stray { .. } | E::Unacknowledged { .. } => {}
         }
     }
 
@@ -319,6 +355,7 @@ impl Shard {
             Some(Pending::Message(texting)) => self.texted(now, &texting, answer),
             Some(Pending::Publish(publishing)) => self.published(now, &publishing, answer),
             Some(Pending::Subscribe(subscribing)) => self.subscribed(now, *subscribing, answer),
+            Some(Pending::Forward(forwarding)) => self.callee_located(now, *forwarding, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
             Some(Pending::Watched(pair)) => self.upstream_looked(now, &pair, answer),
             Some(Pending::Member {

@@ -49,6 +49,7 @@ headers! {
     FlowTimer = "Flow-Timer";
     From = "From", b'f';
     InReplyTo = "In-Reply-To";
+    MaxBreadth = "Max-Breadth";
     MaxForwards = "Max-Forwards";
     MimeVersion = "MIME-Version";
     MinExpires = "Min-Expires";

@@ -90,12 +90,14 @@ pub enum Event<M> {
         /// The ACK.
         message: M,
     },
-    /// A CANCEL: answer it (200, or 481 without a target), then the target with 487.
+    /// A CANCEL: answer it (200, or 481 without a target unless late), then the target with 487.
     Cancel {
         /// The CANCEL's own transaction.
         tx: TxId,
         /// The INVITE it is for, while that is unanswered.
         target: Option<TxId>,
+        /// That INVITE has its answer already: 200 all the same, and nothing else (RFC 3261 9.2).
+        late: bool,
         /// The way it came.
         flow: Flow,
         /// The CANCEL.
@@ -385,13 +387,15 @@ impl<M> Engine<M> {
         if named.kind != Kind::Cancel {
             return self.tell(Event::Request { tx, flow, message });
         }
-        let target = self.store.find(named.invite).filter(|tx| {
+        let invite = self.store.find(named.invite);
+        let target = invite.filter(|tx| {
             let transaction = self.store.get(*tx);
             transaction.is_some_and(|t| matches!(t.phase, Phase::Trying | Phase::Proceeding))
         });
         self.tell(Event::Cancel {
             tx,
             target,
+            late: invite.is_some() && target.is_none(),
             flow,
             message,
         });

@@ -77,9 +77,6 @@ struct Options {
     echo_server: bool,
 }
 
-/// Whether our SIP front speaks TLS.
-const SIP_TLS: bool = false;
-
 const HELP: &str = "\
 Workloads, by family:
   sip     register sip-sip sip-sip-tcp publish notify-20x50 notify-1x500 fanout-sip
@@ -203,7 +200,7 @@ async fn run(
         };
         let setup = Setup {
             users,
-            tls: SIP_TLS && workload.name == "idle",
+            tls: workload.name == "idle",
             also: island.as_ref().map(|island| island.address),
         };
         let mut server = Server::start(options, setup)?;

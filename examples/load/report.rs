@@ -89,12 +89,18 @@ impl Row {
         self
     }
 
-    /// Compared with the other server: ours is to be at most that part of it.
+    /// Shown beside the other server's.
     #[must_use]
-    pub(crate) fn against(mut self, compare: Compare, part: f64) -> Self {
+    pub(crate) fn beside(mut self, compare: Compare) -> Self {
         self.compare = Some(compare);
         self.other = Other::Missing;
-        self.goal(Goal::OfOther(part))
+        self
+    }
+
+    /// Compared with the other server: ours is to be at most that part of it.
+    #[must_use]
+    pub(crate) fn against(self, compare: Compare, part: f64) -> Self {
+        self.beside(compare).goal(Goal::OfOther(part))
     }
 
     /// Our figure for the comparison.

@@ -22,8 +22,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows per statement, tried in this order: few distinct texts stay prepared.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// Rows per statement, tried in this order. Each statement is a round trip to the connection's
+/// thread, so any batch is a few of them; and few distinct texts, so that all stay prepared.
+const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+/// Prepared statements kept: those of [`CHUNKS`] for all tables and kinds of change.
+const PREPARED: usize = 512;
 /// Reading connections.
 const READERS: u32 = 4;
 
@@ -43,6 +46,7 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .statement_cache_capacity(PREPARED)
             .busy_timeout(Duration::from_secs(5));
         // One connection that never goes: its prepared statements stay.
         let pool = || {

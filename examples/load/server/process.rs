@@ -77,9 +77,15 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// SIGKILL, then waits.
+    /// SIGKILL to it and all that it started (Kamailio's workers outlive their parent), then waits.
     pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let family = self.family();
+            let _ = Command::new("kill")
+                .arg("-9")
+                .args(family.iter().map(u32::to_string))
+                .status();
+        }
         let _ = self.child.wait();
     }
 

@@ -14,11 +14,11 @@ const FIRST: u64 = 1_000;
 pub(crate) async fn idle(peer: &Peer, plan: &Plan) -> Result<Vec<Row>, Failure> {
     let tcp = cost(peer, plan, Transport::Tcp, peer.tcp).await?;
     let row = Row::figure("memory per idle TCP connection", tcp, "KiB");
-    let mut rows = vec![row.goal(Goal::AtMost(3.0)).against(Compare::Value, 1.0)];
+    let mut rows = vec![row.goal(Goal::AtMost(3.0)).beside(Compare::Value)];
     if let Some(at) = peer.tls {
         let tls = cost(peer, plan, Transport::Tls, at).await?;
         let row = Row::figure("memory per idle TLS connection", tls, "KiB");
-        rows.push(row.goal(Goal::AtMost(10.0)).against(Compare::Value, 1.0));
+        rows.push(row.goal(Goal::AtMost(10.0)).beside(Compare::Value));
     }
     Ok(rows)
 }

@@ -60,7 +60,7 @@ pub(crate) async fn users(peer: &Peer, _: &Plan) -> Result<Vec<Row>, Failure> {
     }
     let each = kib_each(readings[0], readings[1], ITEMS);
     let row = Row::figure("memory per registered user, UDP", each, "KiB");
-    Ok(vec![row.against(Compare::Value, 1.0)])
+    Ok(vec![row.beside(Compare::Value)])
 }
 
 /// Per subscription over UDP, of users who are known already.

@@ -56,6 +56,8 @@ pub struct User {
     pub(super) shown_to: BTreeMap<Address, View>,
     pub(super) telling: Telling,
     pub(super) roll: Roll,
+    /// Watchers whose waiting the owner was told of by a text.
+    pub(super) waiting_told: Vec<Address>,
     /// Those who watch the calls may not know them.
     pub(super) calls_changed: bool,
     /// The fold may be out of date.
@@ -88,6 +90,7 @@ impl User {
             shown_to: BTreeMap::new(),
             telling: Telling::default(),
             roll: Roll::default(),
+            waiting_told: Vec::new(),
             calls_changed: false,
             stale: false,
             untold: false,
@@ -416,6 +419,10 @@ impl<'a, 'c> Fx<'a, 'c> {
 
     pub(super) fn typing_beat(&self, stack: Stack) -> Option<std::time::Duration> {
         self.cx.fidelity.typing_beat(stack)
+    }
+
+    pub(super) fn shows_waiting(&self, stack: Stack) -> bool {
+        self.cx.fidelity.shows_waiting(stack)
     }
 
     pub(super) fn next_number(&mut self) -> u32 {

@@ -155,6 +155,9 @@ impl User {
             self.watches.push(fresh);
             self.granted(fx, self.watches.len() - 1, watch.notify);
         }
+        if admitted.state == WatchState::Pending {
+            self.announce_waiting(fx);
+        }
         Ok(Reply::Watching {
             watch: Some(id),
             lease,

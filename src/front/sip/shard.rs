@@ -389,7 +389,11 @@ impl Shard {
                 watch,
                 handle,
                 ..
-            } => self.watch_restored((person, &of, watcher), watch, &handle),
+            } => {
+                self.watch_restored((person, &of, watcher), watch, &handle);
+                // A list whose members were known before it was back.
+                self.build_list(now, watch);
+            }
             // A message under way can't be taken back; its outcome is told all the same.
             Event::Cancel { .. }
             | Event::InboxPresence { .. }

@@ -55,14 +55,15 @@ impl Listed {
         }
     }
 
-    /// How the kind of its bodies is saved.
-    pub(super) fn kind(kind: &str) -> String {
-        format!("{KIND}{kind}")
+    /// How the kind of its bodies is saved, with its address: the watch knows its owner's only.
+    pub(super) fn kind(&self, kind: &str) -> String {
+        format!("{KIND}{} {kind}", self.address)
     }
 
-    /// The kind of its bodies, if that is one of a list.
-    pub(super) fn of_kind(saved: &str) -> Option<&str> {
-        saved.strip_prefix(KIND)
+    /// The address and the kind of its bodies, if what was saved is a list's.
+    pub(super) fn of_kind(saved: &str) -> Option<(Address, &str)> {
+        let (address, kind) = saved.strip_prefix(KIND)?.rsplit_once(' ')?;
+        Some((Address::from_normal(address).ok()?, kind))
     }
 
     /// The whole list is told next.
@@ -126,7 +127,7 @@ impl Writer {
 
 impl Shard {
     /// Gives a list subscription its members, as far as the registry knows it by now.
-    pub(super) fn build_list(&mut self, now: Millis, main: WatchId) {
+    pub(in crate::front::sip) fn build_list(&mut self, now: Millis, main: WatchId) {
         let Some(served) = self.served.get_mut(&main) else {
             return;
         };

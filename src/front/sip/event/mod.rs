@@ -141,8 +141,8 @@ impl Writer {
 
     /// How the type of its bodies is saved.
     fn saved_kind(&self) -> String {
-        match self.list {
-            Some(_) => list::Listed::kind(self.kind),
+        match &self.list {
+            Some(list) => list.kind(self.kind),
             None => self.kind.to_owned(),
         }
     }

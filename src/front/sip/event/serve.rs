@@ -377,13 +377,13 @@ impl Shard {
         let restored = restore_watch(handle).and_then(|(way, notifier, kind)| {
             let package = package(&notifier.event().package)?;
             let of_list = Listed::of_kind(&kind);
-            let name = of_list.unwrap_or(&kind);
+            let name = of_list.as_ref().map_or(kind.as_str(), |(_, kind)| *kind);
             let kind = package.kind(name).or(package.types.first().copied())?;
             let mut writer = Writer::new(package, kind);
-            if of_list.is_some() {
+            if let Some((address, _)) = of_list {
                 let left = notifier.expires_at().saturating_sub(self.front.now());
                 let lease = Duration::from_millis(left);
-                writer.list = Some(Box::new(Listed::new(of.clone(), lease)));
+                writer.list = Some(Box::new(Listed::new(address, lease)));
             }
             Some((way, notifier, writer))
         });

@@ -15,6 +15,7 @@ use crate::front::sip::place::Named;
 use crate::front::sip::shard::{Pending, Shard};
 use crate::hub::{Answer, Want};
 use sip::flow::Millis;
+use sip::subscription::Subscriber;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -259,7 +260,10 @@ impl Upstream {
             return HUNG_UP;
         }
         let asked = now.saturating_add(u64::from(self.expires) * 1_000);
-        let until = self.subscriber.as_ref().map_or(asked, |s| s.expires_at());
+        let until = self
+            .subscriber
+            .as_ref()
+            .map_or(asked, Subscriber::expires_at);
         Duration::from_millis(until.min(asked).saturating_sub(now).max(1_000))
     }
 }

@@ -11,6 +11,10 @@ use crate::core::user::{Fx, User};
 use crate::core::watches::Watching;
 use std::sync::Arc;
 
+/// Watchers whose waiting the owner was told of; few people have any.
+#[derive(Debug, Default)]
+pub(super) struct WaitingTold(Vec<Address>);
+
 impl User {
     /// Somebody can be reached now: he is told which of his sign-ins can't be
     /// (`decisions.md` 28), once each.
@@ -44,12 +48,12 @@ impl User {
     /// his clients can see it by themselves. A restart forgets who was told of; who still waits
     /// then is named once more.
     pub(super) fn announce_waiting(&mut self, fx: &mut Fx<'_, '_>) {
-        let told = |p: &Point| {
+        let hears = |p: &Point| {
             let spec = &p.record.spec;
             let reached = spec.reach == Reach::Full && p.doubted.is_none();
             reached && !fx.shows_waiting(p.record.stack)
         };
-        if self.is_node() || !self.points.iter().any(told) || self.watches_watchers() {
+        if self.is_node() || !self.points.iter().any(hears) || self.watches_watchers() {
             return;
         }
         let waits = |w: &&Watching| {
@@ -58,13 +62,14 @@ impl User {
         };
         let all = self.watches.iter().filter(waits);
         let waiting: Vec<Address> = all.map(|w| w.record.watcher.clone()).collect();
-        self.waiting_told.retain(|known| waiting.contains(known));
         let system = Address::new(&fx.rules().system_local, self.account().address.domain());
         let Ok(from) = system else { return };
         let person = self.person();
         let to = self.account().address.clone();
+        let mut told = self.waiting_told.take().unwrap_or_default();
+        told.0.retain(|known| waiting.contains(known));
         for watcher in waiting {
-            if self.waiting_told.contains(&watcher) {
+            if told.0.contains(&watcher) {
                 continue;
             }
             let body = format!(
@@ -72,7 +77,7 @@ impl User {
                  {watcher} in your client's list of who may see you, or ask your administrator \
                  (`tristack consent {to} accept {watcher}`)."
             );
-            self.waiting_told.push(watcher);
+            told.0.push(watcher);
             let conversation = ConversationId(fx.random());
             post(
                 fx,
@@ -82,6 +87,7 @@ impl User {
                 text(body),
             );
         }
+        self.waiting_told = (!told.0.is_empty()).then_some(told);
     }
 
     /// Whether one of the owner's clients has asked who watches him.

@@ -151,7 +151,7 @@ impl User {
         if fetch {
             self.fetched(fx, fresh);
         } else {
-            self.roll.changed |= watch.topic == Topic::Presence;
+            self.roll_changed |= watch.topic == Topic::Presence;
             self.watches.push(fresh);
             self.granted(fx, self.watches.len() - 1, watch.notify);
         }

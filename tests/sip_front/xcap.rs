@@ -290,6 +290,7 @@ async fn nodes_are_read_and_written_in_place() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_is_refused_says_why() {
     let house = House::with(WS).await;
     let mut alice = Web::new(&house, "alice");

@@ -245,8 +245,8 @@ impl Phone {
 
     /// Takes a 2xx for a call and acknowledges it.
     pub fn acknowledge(&mut self, call: &mut Call, ok: &str) {
-        call.to = between(ok, "To: ", "\r\n").unwrap().to_owned();
-        call.target = between(ok, "Contact: <", ">").unwrap().to_owned();
+        let of = |name: &str, end: &str| between(ok, name, end).unwrap().to_owned();
+        (call.to, call.target) = (of("To: ", "\r\n"), of("Contact: <", ">"));
         call.routes = recorded(ok);
         call.routes.reverse();
         self.within(call, "ACK", "");

@@ -14,7 +14,7 @@ const A: &str = "a.example";
 const B: &str = "b.example";
 
 /// A call is set up: both sides of it.
-fn connect(caller: &mut Phone, callee: &mut Phone, to: &str) -> (Call, Call) {
+pub fn connect(caller: &mut Phone, callee: &mut Phone, to: &str) -> (Call, Call) {
     let mut call = caller.call(to, "");
     let invite = callee.gets("INVITE");
     callee.says(&invite, "180 Ringing");
@@ -29,7 +29,7 @@ fn connect(caller: &mut Phone, callee: &mut Phone, to: &str) -> (Call, Call) {
 }
 
 /// One ends the call, the other agrees.
-fn hang_up(who: &mut Phone, call: &Call, other: &Phone) {
+pub fn hang_up(who: &mut Phone, call: &Call, other: &Phone) {
     who.within(call, "BYE", "");
     let bye = other.gets("BYE");
     other.says(&bye, "200 OK");
@@ -38,7 +38,7 @@ fn hang_up(who: &mut Phone, call: &Call, other: &Phone) {
 }
 
 /// A new offer within the call.
-fn offer_again(who: &mut Phone, call: &Call, other: &Phone) {
+pub fn offer_again(who: &mut Phone, call: &Call, other: &Phone) {
     who.within(call, "INVITE", SDP);
     let invite = other.gets("INVITE");
     assert!(invite.ends_with(SDP), "{invite}");
@@ -117,6 +117,30 @@ fn a_call_that_rings_at_a_neighbour_is_cancelled() {
     assert_eq!(sip_status(&end), 487, "{end}");
     alice.give_up(&call, &end);
     bob.gets("ACK");
+}
+
+#[test]
+fn a_call_of_a_neighbour_rings_all_phones_and_one_takes_it() {
+    let pair = Pair::start(&["_sip._udp"]);
+    let mut alice = Phone::of("alice", A, pair.a.sip_udp);
+    let desk = Phone::of("bob", B, pair.b.sip_udp);
+    let cell = Phone::of("bob", B, pair.b.sip_udp);
+    let mut call = alice.call("bob@b.example", "");
+    let invites = [desk.gets("INVITE"), cell.gets("INVITE")];
+    for (phone, invite) in [&desk, &cell].into_iter().zip(&invites) {
+        phone.says(invite, "180 Ringing");
+    }
+    alice.answer("INVITE", |status| status == 180);
+    cell.says(&invites[1], "200 OK");
+    let ok = alice.hears("INVITE");
+    assert_eq!(sip_status(&ok), 200, "{ok}");
+    alice.acknowledge(&mut call, &ok);
+    cell.gets("ACK");
+    let cancel = desk.gets("CANCEL");
+    desk.says(&cancel, "200 OK");
+    desk.says(&invites[0], "487 Request Terminated");
+    desk.gets("ACK");
+    hang_up(&mut alice, &call, &cell);
 }
 
 #[test]

@@ -16,9 +16,11 @@ mod resolver;
 #[path = "../support/server.rs"]
 mod server;
 
+mod calls;
 mod kamailio;
 mod lines;
 mod outside;
 mod pair;
+mod phone;
 mod scene;
 mod strange;

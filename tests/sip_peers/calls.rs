@@ -7,7 +7,7 @@ use crate::resolver::Resolver;
 use crate::scene::{ip, place, rvp, tail, until};
 use crate::server::{Plan, Server};
 use crate::strange::{Mock, routed, server};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 const A: &str = "a.example";
@@ -382,4 +382,29 @@ fn after_a_488_the_text_arrives_and_nothing_else() {
         };
         assert_eq!(heard, [text], "{domain}");
     }
+}
+
+/// Name servers that say nothing: the caller may give up at any moment, and else is told in time.
+#[test]
+fn while_a_neighbour_is_looked_up_the_caller_may_give_up() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let lines = format!(
+        "nameservers = [\"{}\"]\noutbound_domains = [\"{B}\"]\n",
+        silent.local_addr().unwrap()
+    );
+    let server = server(&lines, "");
+    let mut alice = Phone::of("alice", A, server.sip_udp);
+    let end = |text: &str| text.contains(" INVITE\r\n") && sip_status(text) >= 300;
+    let call = alice.call("carol@b.example", "");
+    alice.answer("INVITE", |status| status == 100);
+    alice.cancel(&call);
+    let answer = alice.wait(end);
+    assert_eq!(sip_status(&answer), 487, "{answer}");
+    alice.give_up(&call, &answer);
+    let begin = Instant::now();
+    let call = alice.call("carol@b.example", "");
+    let answer = alice.hears("INVITE");
+    assert_eq!(sip_status(&answer), 480, "{answer}");
+    alice.give_up(&call, &answer);
+    assert!(begin.elapsed() < Duration::from_secs(15));
 }

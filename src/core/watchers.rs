@@ -136,6 +136,7 @@ impl User {
         }
         if !self.has_roll_readers() {
             self.roll = Roll::default();
+            self.roll_changed = false;
             return;
         }
         let now = fx.now();

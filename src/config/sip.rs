@@ -14,6 +14,8 @@ words! {
         Md5 = "md5",
         /// SHA-256.
         Sha256 = "sha-256",
+        /// SHA-512 cut to 256 bits.
+        Sha512 = "sha-512-256",
     }
 }
 

@@ -91,6 +91,21 @@ pub enum Offer {
     Sha256First,
     /// SHA-256 alone.
     Sha256,
+    /// These in this order: SHA-512-256 is offered only where the configuration says so, since
+    /// clients that know it are few, and accounts whose password is not kept can't prove it.
+    These([Option<Algorithm>; 3]),
+}
+
+impl Offer {
+    /// Whether an answer by MD5 is taken.
+    #[must_use]
+    pub fn takes_md5(self) -> bool {
+        match self {
+            Self::Md5 | Self::Both | Self::Sha256First => true,
+            Self::Sha256 => false,
+            Self::These(list) => list.contains(&Some(Algorithm::Md5)),
+        }
+    }
 }
 
 /// One request at the gate.
@@ -358,7 +373,7 @@ impl Gate {
         });
         match recorded {
             Ok(()) => {
-                if credentials.algorithm.base() == Algorithm::Sha256 {
+                if credentials.algorithm.base() != Algorithm::Md5 {
                     self.modern.remember(account.person.0);
                 }
                 (Verdict::Valid, Some(account))
@@ -419,7 +434,7 @@ impl Gate {
             return Some(Fault::Uri);
         }
         let weak = credentials.algorithm.base() == Algorithm::Md5;
-        if weak && attempt.offer == Offer::Sha256 {
+        if weak && !attempt.offer.takes_md5() {
             return Some(Fault::Algorithm);
         }
         if self.settings.strict_digest {
@@ -500,6 +515,7 @@ impl Gate {
             Offer::Both => vec![ask(Algorithm::Md5), ask(Algorithm::Sha256)],
             Offer::Sha256First => vec![ask(Algorithm::Sha256), ask(Algorithm::Md5)],
             Offer::Sha256 => vec![ask(Algorithm::Sha256)],
+            Offer::These(list) => list.into_iter().flatten().map(ask).collect(),
         };
         Decision::Challenge {
             values,

@@ -275,6 +275,57 @@ fn sha256_is_offered_first_to_who_used_it() {
 }
 
 #[test]
+fn rfc_8760_2_1_sha_512_256_is_offered_and_taken_where_configured() {
+    let bench = Bench::new(GateSettings::default());
+    let list = [Some(Algorithm::Sha512_256), Some(Algorithm::Sha256), None];
+    let check = |values: &[&str]| {
+        bench.gate.check(&Attempt {
+            values,
+            method: "MESSAGE",
+            uri: "sip:bob@example.com",
+            body: b"",
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            stack: SIP,
+            domain: "example.com",
+            claimed: Some(&address("alice@example.com")),
+            offer: Offer::These(list),
+            now: bench.now,
+        })
+    };
+    let Decision::Challenge { values, .. } = check(&[]) else {
+        panic!("not challenged");
+    };
+    let asked: Vec<Challenge> = values
+        .iter()
+        .map(|v| Challenge::parse(v).unwrap())
+        .collect();
+    let names: Vec<_> = asked.iter().filter_map(|c| c.algorithm).collect();
+    assert_eq!(names, [Algorithm::Sha512_256, Algorithm::Sha256]);
+    let answer = |algorithm: Algorithm, password: &str| {
+        let challenge = Challenge {
+            algorithm: Some(algorithm),
+            ..asked[0].clone()
+        };
+        let ask = Ask {
+            method: "MESSAGE",
+            uri: "sip:bob@example.com",
+            body: b"",
+            cnonce: "c1",
+        };
+        let mut client = Client::new("alice", password);
+        client.answer(&[challenge], &ask).unwrap()
+    };
+    let right = answer(Algorithm::Sha512_256, "secret");
+    assert!(right.contains("algorithm=SHA-512-256"), "{right}");
+    assert!(matches!(check(&[&right]), Decision::Granted(_)));
+    let wrong = check(&[&answer(Algorithm::Sha512_256, "other")]);
+    assert_eq!(cause(&wrong), Some(Cause::WrongResponse));
+    // What is not offered is not taken: nobody is talked down to MD5.
+    let weak = check(&[&answer(Algorithm::Md5, "secret")]);
+    assert_eq!(cause(&weak), Some(Cause::Algorithm));
+}
+
+#[test]
 fn only_ones_own_addresses_may_be_claimed() {
     let bench = Bench::new(GateSettings::default());
     let value = bench.answer(&mut plain("alice", "secret"));

@@ -2,6 +2,8 @@
 //! the other, messages and presence both ways.
 
 use crate::actor::{Actor, Heard, SipActor};
+use crate::calls::{connect, hang_up, offer_again};
+use crate::phone::Phone;
 use crate::scene::{PATIENCE, come_in, hears, ip, place, rvp, says, sees, sip, tail, until};
 use crate::server::{Plan, Server};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -337,6 +339,24 @@ fn talk_and_see(by: &str) {
     sees(&carol, "alice", "at-lunch");
     bob.set_state("on-phone").expect("set");
     sees(&carol, "bob", "on-phone");
+}
+
+#[test]
+fn kamailio_users_and_ours_call_each_other() {
+    if !have() {
+        return;
+    }
+    for by in ["udp", "tcp"] {
+        let border = Border::start(by);
+        let mut alice = Phone::of("alice", OURS, border.ours.sip_udp);
+        let mut carol = Phone::of("carol", THEIRS, border.theirs.at);
+        let (call, theirs) = connect(&mut alice, &mut carol, "carol@k.example");
+        offer_again(&mut carol, &theirs, &alice);
+        hang_up(&mut alice, &call, &carol);
+        let (call, theirs) = connect(&mut carol, &mut alice, "alice@a.example");
+        offer_again(&mut carol, &call, &alice);
+        hang_up(&mut alice, &theirs, &carol);
+    }
 }
 
 #[test]

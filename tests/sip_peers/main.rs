@@ -16,8 +16,10 @@ mod resolver;
 #[path = "../support/server.rs"]
 mod server;
 
+mod calls;
 mod kamailio;
 mod outside;
 mod pair;
+mod phone;
 mod scene;
 mod strange;

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 const A: &str = "a.example";
 const B: &str = "b.example";
 
-struct Pair {
-    a: Server,
-    b: Server,
+pub struct Pair {
+    pub a: Server,
+    pub b: Server,
     dns: Resolver,
 }
 
 impl Pair {
     /// Two domains that trust each other by address; `by` are the services in the name server.
-    fn start(by: &[&str]) -> Self {
+    pub fn start(by: &[&str]) -> Self {
         let (at, bt) = (place(), place());
         let dns = Resolver::start(Ipv4Addr::LOCALHOST);
         let sip = format!("nameservers = [\"{}\"]\npeer_check = \"500ms\"\n", dns.at);

@@ -13,15 +13,15 @@ const OURS: &str = "a.example";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server over UDP that answers as it is told and tells what it got.
-struct Mock {
-    at: SocketAddr,
-    got: mpsc::Receiver<String>,
-    socket: Arc<UdpSocket>,
+pub struct Mock {
+    pub at: SocketAddr,
+    pub got: mpsc::Receiver<String>,
+    pub socket: Arc<UdpSocket>,
 }
 
 impl Mock {
     /// `answer`: status line's rest and further headers; `None` = silence.
-    fn start(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
+    pub fn start(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
         let socket = Arc::new(UdpSocket::bind((place(), 0)).expect("a socket"));
         let at = socket.local_addr().expect("its address");
         let (tell, got) = mpsc::channel();
@@ -41,7 +41,7 @@ impl Mock {
         Self { at, got, socket }
     }
 
-    fn next(&self) -> String {
+    pub fn next(&self) -> String {
         self.got.recv_timeout(PATIENCE).expect("a request")
     }
 }
@@ -68,7 +68,7 @@ fn respond(request: &str, words: &str) -> String {
     out
 }
 
-fn server(sip: &str, rest: &str) -> Server {
+pub fn server(sip: &str, rest: &str) -> Server {
     Server::planned(&Plan {
         domain: OURS,
         ip: ip(place()),
@@ -79,7 +79,7 @@ fn server(sip: &str, rest: &str) -> Server {
     })
 }
 
-fn routed(mock: &Mock, more: &str) -> Server {
+pub fn routed(mock: &Mock, more: &str) -> Server {
     let rest = format!(
         "[sip.peers.\"b.example\"]\nroute = \"sip:{}\"\n{more}\n\
          [domain.\"{OURS}\"]\nforeign = [\"b.example\"]\n",

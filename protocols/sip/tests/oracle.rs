@@ -193,6 +193,7 @@ fn what_we_forward_they_read() {
         q: 1000,
         via: "SIP/2.0/UDP 192.0.2.1".to_owned(),
         record: vec!["<sip:192.0.2.1;lr>".to_owned()],
+        lines: Vec::new(),
     };
     let mut seen = 0;
     for row in rows() {

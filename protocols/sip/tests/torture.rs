@@ -440,6 +440,7 @@ fn target() -> Target {
         q: 1000,
         via: "SIP/2.0/UDP 192.0.2.1".to_owned(),
         record: vec!["<sip:192.0.2.1;lr>".to_owned()],
+        lines: Vec::new(),
     }
 }
 

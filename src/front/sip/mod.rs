@@ -212,6 +212,26 @@ fn root(config: &Config, ws: &[SocketAddr], wss: &[SocketAddr]) -> String {
     }
 }
 
+/// Algorithms in the order of the configuration, each once.
+fn exactly(list: &[Algorithm]) -> [Option<auth::digest::Algorithm>; 3] {
+    use auth::digest::Algorithm as Digest;
+    let mut out = [None; 3];
+    let mut free = 0..out.len();
+    for algorithm in list {
+        let digest = match algorithm {
+            Algorithm::Md5 => Digest::Md5,
+            Algorithm::Sha256 => Digest::Sha256,
+            Algorithm::Sha512 => Digest::Sha512_256,
+        };
+        if !out.contains(&Some(digest))
+            && let Some(place) = free.next().and_then(|at| out.get_mut(at))
+        {
+            *place = Some(digest);
+        }
+    }
+    out
+}
+
 fn settings(config: &Config, shards: usize) -> Settings {
     let limits = &config.limits;
     let secs = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
@@ -228,6 +248,7 @@ fn settings(config: &Config, shards: usize) -> Settings {
         message: sockets_limits(config),
         streams: !config.sip.tcp.is_empty(),
         offer: match config.sip.digest.as_slice() {
+            list if list.contains(&Algorithm::Sha512) => Offer::These(exactly(list)),
             [Algorithm::Md5] => Offer::Md5,
             [Algorithm::Sha256] => Offer::Sha256,
             [Algorithm::Sha256, ..] => Offer::Sha256First,

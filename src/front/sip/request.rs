@@ -372,7 +372,7 @@ fn offer(front: &Front, message: &RawMessage) -> Offer {
     let agent = message.text(HeaderId::UserAgent).unwrap_or_default();
     let offer = front.settings.offer;
     let narrow = ["baresip v0.", "baresip v1.", "JsSIP "];
-    if narrow.iter().any(|name| agent.starts_with(name)) && offer != Offer::Sha256 {
+    if narrow.iter().any(|name| agent.starts_with(name)) && offer.takes_md5() {
         return Offer::Md5;
     }
     offer

@@ -2,7 +2,7 @@
 //! building, none of the server's own parsers. An RVP user and a SIP user look alike to a
 //! transcript: they sign in, set a state, watch, say, type and hear.
 
-mod digest;
+pub mod digest;
 mod rvp;
 mod sip;
 

@@ -59,6 +59,8 @@ enum State {
 pub(super) struct Branch {
     pub(super) tx: TxId,
     state: State,
+    /// It has said something.
+    alive: bool,
 }
 
 /// One request under way.
@@ -74,6 +76,8 @@ pub(super) struct Context<T> {
     /// Max-Breadth to share among the members of a group.
     pub(super) breadth: u32,
     pub(super) groups: VecDeque<Vec<Target>>,
+    /// The groups are places of one server.
+    pub(super) failover: bool,
     pub(super) branches: Vec<Branch>,
     pub(super) answered: bool,
     pub(super) cancelled: bool,
@@ -102,7 +106,13 @@ impl<T> Context<T> {
             source: order.source,
             tag: order.tag,
             breadth,
-            groups: groups(order.targets, breadth, most),
+            groups: if order.failover {
+                let places = order.targets.into_iter().take(most);
+                places.map(|place| vec![place]).collect()
+            } else {
+                groups(order.targets, breadth, most)
+            },
+            failover: order.failover,
             request: Some(order.request),
             branches: Vec::new(),
             answered: false,
@@ -121,12 +131,14 @@ impl<T> Context<T> {
                 until,
                 stopped: Stopped::No,
             },
+            alive: false,
         });
     }
 
     /// A provisional response came on a branch: timer C begins anew, unless others wait.
     pub(super) fn rings(&mut self, branch: usize, until: Millis) {
-        let waiting = !self.groups.is_empty();
+        self.alive(branch, until);
+        let waiting = !self.failover && !self.groups.is_empty();
         if let Some(State::Open {
             until: own,
             stopped: Stopped::No,
@@ -135,6 +147,56 @@ impl<T> Context<T> {
         {
             *own = until;
         }
+    }
+
+    /// A place has said something: from now on it has the time that a last one has.
+    pub(super) fn alive(&mut self, branch: usize, until: Millis) {
+        let until = if self.invite { until } else { NEVER };
+        let failover = self.failover;
+        let Some(branch) = self.branches.get_mut(branch).filter(|_| failover) else {
+            return;
+        };
+        if let State::Open {
+            until: own,
+            stopped: Stopped::No,
+        } = &mut branch.state
+            && !branch.alive
+        {
+            (branch.alive, *own) = (true, until);
+        }
+    }
+
+    /// Places that have said nothing for too long while others wait: they have ended.
+    pub(super) fn silent(&mut self, now: Millis) -> Vec<TxId> {
+        if !self.failover || self.groups.is_empty() {
+            return Vec::new();
+        }
+        let late = self.branches.iter_mut().filter(|branch| {
+            let late = matches!(
+                branch.state,
+                State::Open { until, stopped: Stopped::No } if until <= now
+            );
+            late && !branch.alive
+        });
+        let ended = late.map(|branch| {
+            branch.state = State::Ended {
+                status: 408,
+                cause: Cause::Silence,
+                response: None,
+            };
+            branch.tx
+        });
+        ended.collect()
+    }
+
+    /// Whether those that wait have their turn: other places of a server only where the last one
+    /// failed as a place.
+    pub(super) fn goes_on(&self) -> bool {
+        let last = self.branches.last().and_then(ending);
+        !self.failover
+            || last.is_none_or(|(status, cause, _)| {
+                status == 503 || matches!(cause, Cause::Silence | Cause::Unreached)
+            })
     }
 
     /// A branch has ended; false if it had before.
@@ -208,7 +270,13 @@ impl<T> Context<T> {
 
     /// The answer, now that no branch is open and none waits (16.7 steps 6 to 8).
     pub(super) fn verdict(&self) -> Final {
-        let ended: Vec<_> = self.branches.iter().filter_map(ending).collect();
+        let passed = if self.failover {
+            self.branches.len().saturating_sub(1)
+        } else {
+            0
+        };
+        let ended = self.branches.iter().skip(passed).filter_map(ending);
+        let ended: Vec<_> = ended.collect();
         // What was silent, or stopped by us, has nothing to say to other requests than INVITE.
         let heard = |status: u16| self.invite || status != 408;
         let heard: Vec<_> = ended.iter().filter(|(s, ..)| heard(*s)).collect();

@@ -33,6 +33,9 @@ pub struct Order<T> {
     pub tag: String,
     /// Where it goes; not empty.
     pub targets: Vec<Target>,
+    /// The targets are places of one server, the first one first: the next is tried only where one
+    /// is silent, out of reach or says 503 (RFC 3263 4.3), and the last one's answer counts.
+    pub failover: bool,
     /// The caller's own; comes back when it has its answer.
     pub held: T,
 }
@@ -174,9 +177,9 @@ impl<T> Proxy<T> {
         };
         match status {
             // 16.7 step 4: a 100 is for one hop.
-            ..=100 => {}
+            ..=100 => context.alive(branch, now.saturating_add(self.settings.ring)),
             // RFC 4320 4.1: no other provisional on other requests than INVITE.
-            101..=199 if !context.invite => {}
+            101..=199 if !context.invite => context.alive(branch, NEVER),
             101..=199 => {
                 context.rings(branch, now.saturating_add(self.settings.ring));
                 if !context.answered
@@ -280,6 +283,19 @@ impl<T> Proxy<T> {
                 self.forget(id);
                 continue;
             }
+            let silent = context.silent(now);
+            if !silent.is_empty() {
+                for tx in silent {
+                    if context.invite {
+                        // Should it speak all the same, it is stopped.
+                        engine.cancel(now, tx);
+                    } else {
+                        engine.forget(tx);
+                    }
+                }
+                self.proceed(now, engine, id);
+                continue;
+            }
             for tx in context.overdue(now) {
                 engine.cancel(now, tx);
             }
@@ -327,6 +343,9 @@ impl<T> Proxy<T> {
         if context.answered || context.is_open() {
             return self.arm(id);
         }
+        if !context.goes_on() {
+            context.groups.clear();
+        }
         if let Some(group) = context.groups.pop_front() {
             self.start(now, engine, id, &group);
             return self.arm(id);
@@ -350,12 +369,13 @@ impl<T> Proxy<T> {
         let Some(request) = context.request.clone() else {
             return;
         };
-        let wait = if context.groups.is_empty() {
-            self.settings.ring
-        } else {
-            self.settings.turn
+        let last = context.groups.is_empty();
+        let wait = match (last, context.failover) {
+            (true, _) => self.settings.ring,
+            (false, true) => self.settings.hop,
+            (false, false) => self.settings.turn,
         };
-        let until = if context.invite {
+        let until = if context.invite || (context.failover && !last) {
             now.saturating_add(wait)
         } else {
             NEVER

@@ -215,6 +215,8 @@ impl World {
             source: way(0).peer,
             tag: "us".to_owned(),
             targets: targets(self.opened),
+            // Whatever holds, holds for places of one server, too.
+            failover: self.opened.is_multiple_of(3),
             held: self.opened,
             request,
         };
@@ -286,6 +288,7 @@ fn targets(seed: u64) -> Vec<Target> {
             q: u16::try_from(at * (seed % 4) % 3).unwrap_or(0),
             via: "SIP/2.0/UDP us".to_owned(),
             record: Vec::new(),
+            lines: Vec::new(),
         })
         .collect()
 }

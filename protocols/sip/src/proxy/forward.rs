@@ -28,6 +28,8 @@ pub struct Target {
     pub via: String,
     /// Our Record-Route values, topmost (towards the target) first; empty: not for this request.
     pub record: Vec<String>,
+    /// Headers of our own for this place, written once [`Onward::strip`] is done: name and value.
+    pub lines: Vec<(&'static str, String)>,
 }
 
 /// A request that is being forwarded, as all its targets share it.
@@ -74,6 +76,9 @@ impl Onward<'_> {
         }
         for id in self.strip {
             edit.remove_all(*id);
+        }
+        for (name, value) in &target.lines {
+            edit.append(name, value);
         }
         // 16.6 step 9: a stream needs it.
         if !request.has(HeaderId::ContentLength) {

@@ -40,6 +40,9 @@ pub struct Settings {
     pub ring: Millis,
     /// How long a group of targets may ring while others wait for their turn.
     pub turn: Millis,
+    /// How long one place of a server may say nothing while it has others (RFC 3263 4.3; RFC 4321 2:
+    /// who waits the whole time for one has none left for the next).
+    pub hop: Millis,
     /// How long a request that was accepted is remembered for further 2xx: as long as the
     /// transactions are (RFC 6026 timers L and M).
     pub linger: Millis,
@@ -54,6 +57,7 @@ impl Default for Settings {
         Self {
             ring: 185_000,
             turn: 20_000,
+            hop: 5_000,
             linger: 34_000,
             branches: 64,
             breadth: 60,

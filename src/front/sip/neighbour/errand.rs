@@ -135,7 +135,7 @@ impl Shard {
     /// The places of a target are known.
     pub(in super::super) fn errand_located(&mut self, now: Millis, id: u64, located: Located) {
         let Some(errand) = self.errands.get_mut(&id) else {
-            return;
+            return self.server_located(now, id, located);
         };
         match located {
             Located::Hops(hops) => errand.places.extend(hops),
@@ -214,7 +214,7 @@ impl Shard {
     }
 
     /// A way to a place.
-    fn flow_to(&self, place: &Hop) -> Option<Flow> {
+    pub(in super::super) fn flow_to(&self, place: &Hop) -> Option<Flow> {
         let sockets = &self.front.sockets;
         match place.transport {
             Transport::Udp => {

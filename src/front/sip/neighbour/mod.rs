@@ -14,6 +14,7 @@ mod vouch;
 pub(super) mod wire;
 
 pub(super) use errand::{Errand, Purpose};
+pub(super) use outbox::uri_of;
 pub(super) use route::Route;
 use route::Routes;
 pub(super) use upstream::{Order, Pair, Upstreams};
@@ -315,6 +316,13 @@ impl Neighbours {
             let failed = state.failed;
             tracing::warn!(peer = %key, ?pause, cause = %fault, failed, "neighbour does not answer: left alone for a while");
         }
+    }
+
+    /// A request on which nothing was learned of that server.
+    pub(super) fn left(server: &Server) {
+        let mut state = lock(&server.state);
+        state.busy = state.busy.saturating_sub(1);
+        state.breaker.gave_up();
     }
 
     /// All neighbours, configured ones first, for the operator.

@@ -171,7 +171,7 @@ fn write(front: &Front, message: &Message, point: PointId, to: &Address) -> Opti
 }
 
 /// The address of somebody at a neighbour.
-pub(super) fn uri_of(address: &Address) -> String {
+pub(in super::super) fn uri_of(address: &Address) -> String {
     format!("sip:{}@{}", escape_user(address.local()), address.domain())
 }
 

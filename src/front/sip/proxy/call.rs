@@ -5,8 +5,10 @@ use super::super::place::Named;
 use super::super::request::{Known, capabilities};
 use super::super::shard::{Pending, Req, Shard};
 use super::super::status::About;
+use super::abroad::Search;
 use super::targets::Found;
 use super::{Journey, Plan};
+use crate::core::address::Address;
 use crate::core::command::{Command, Reply};
 use crate::core::error::{Error, Unreachable};
 use crate::hub::{Answer, Want};
@@ -16,9 +18,12 @@ use sip::{HeaderId, Method};
 
 /// A request whose callee is being asked for.
 pub(in crate::front::sip) struct Forwarding {
-    req: Req,
-    plan: Plan,
-    journey: Journey,
+    pub(super) req: Req,
+    pub(super) plan: Plan,
+    pub(super) journey: Journey,
+    pub(super) callee: Address,
+    /// Where his server is, is being looked up.
+    pub(super) search: Option<Box<Search>>,
 }
 
 impl Shard {
@@ -50,6 +55,8 @@ impl Shard {
             req,
             plan,
             journey,
+            callee: address,
+            search: None,
         })));
         if let crate::hub::ReplyTo::Sink(_, token) = &reply {
             self.asking.insert(tx, *token);
@@ -65,8 +72,22 @@ impl Shard {
         forwarding: Forwarding,
         answer: Answer,
     ) {
-        let Forwarding { req, plan, journey } = forwarding;
+        let Forwarding {
+            req,
+            plan,
+            journey,
+            callee,
+            ..
+        } = forwarding;
         self.asking.remove(&req.tx);
+        let absent = Error::NotReachable(Unreachable::NobodySignedIn);
+        if let Some(route) = self.front.neighbours.routes.of(callee.domain())
+            && answer.as_ref().err().is_none_or(|error| *error == absent)
+        {
+            // The stand-in lets him through. Whether it has its point by now says nothing: that one
+            // takes another way through the hub.
+            return self.abroad(now, (req, plan, journey, callee), route);
+        }
         let points = match answer {
             Ok(Reply::Points(points)) => points,
             Ok(_) => Vec::new(),
@@ -75,10 +96,7 @@ impl Shard {
         match self.targets(&req, &points) {
             Found::Targets(targets) => self.pass_on(now, req, plan, targets, journey),
             Found::NoSip => self.no_sip(now, &req),
-            Found::Nobody => {
-                let error = Error::NotReachable(Unreachable::NobodySignedIn);
-                self.fail(now, &req, &error, About::Person);
-            }
+            Found::Nobody => self.fail(now, &req, &absent, About::Person),
             Found::TooLarge => self.refuse(now, &req, 513, "too large for UDP"),
         }
     }

@@ -4,9 +4,11 @@
 use super::super::handle::Way;
 use super::super::shard::{Req, Shard};
 use super::{Journey, Plan};
-use sip::flow::{Flow, Millis};
+use sip::flow::{Flow, Millis, Transport};
+use sip::header::NameAddr;
+use sip::locate::{Hop, Place as Located, Target as Place};
 use sip::proxy::{Ends, Order, Target, Toward, check};
-use sip::{Method, RawMessage};
+use sip::{HeaderId, Method, RawMessage};
 
 impl Shard {
     /// Passes on a request that a token lets through; any other comes back.
@@ -19,7 +21,7 @@ impl Shard {
         let Some(dialog) = plan.dialog else {
             return Some(req);
         };
-        let Some(target) = self.target_within(&plan, dialog) else {
+        let Some(target) = self.target_within(&req.message, &plan, dialog) else {
             // RFC 5626 5.3.1: whoever it led to is not there any more.
             self.refuse(now, &req, 430, "the other side's connection is gone");
             return None;
@@ -43,7 +45,7 @@ impl Shard {
         let target = plan
             .dialog
             .filter(|_| fit.is_ok())
-            .and_then(|dialog| self.target_within(&plan, dialog));
+            .and_then(|dialog| self.target_within(ack, &plan, dialog));
         let Some(target) = target else {
             tracing::debug!(peer = %flow.peer, "an ACK that leads nowhere is dropped");
             return;
@@ -52,9 +54,15 @@ impl Shard {
         self.front.send(target.flow, bytes);
     }
 
-    fn target_within(&self, plan: &Plan, (ends, toward): (Ends, Toward)) -> Option<Target> {
+    fn target_within(
+        &self,
+        request: &RawMessage,
+        plan: &Plan,
+        (ends, toward): (Ends, Toward),
+    ) -> Option<Target> {
         let way = Way::of(ends.way(toward), ends.boot);
-        let flow = self.front.way(&way, &plan.uri)?;
+        let flow = self.front.way(&way, &plan.uri);
+        let flow = flow.or_else(|| self.way_again(request, plan, ends.way(toward)))?;
         Some(Target {
             uri: plan.uri.clone(),
             flow,
@@ -62,6 +70,27 @@ impl Shard {
             q: 1000,
             via: self.via(flow),
             record: Vec::new(),
+            lines: Vec::new(),
+        })
+    }
+
+    /// The way to a server whose connection is gone: where its own Record-Route says that it
+    /// listens (RFC 3261 16.6 step 7), on the machine that the dialog was made with.
+    fn way_again(&self, request: &RawMessage, plan: &Plan, was: Flow) -> Option<Flow> {
+        let mut routes = request.values(HeaderId::Route);
+        let value = routes.nth(plan.popped).filter(|_| plan.onward > 0)?;
+        let place = NameAddr::parse(value).ok()?;
+        let (target, known) = (Place::of(&place.uri)?, was.peer.ip());
+        let transport = target.transport.unwrap_or(Transport::Udp);
+        let plain = matches!(transport, Transport::Udp | Transport::Tcp);
+        if target.place != Located::Ip(known) || !plain || was.transport == Transport::Tls {
+            // Who is behind TLS is known by name, and a name is looked up for new dialogs only.
+            return None;
+        }
+        self.flow_to(&Hop {
+            transport,
+            address: (known, target.port.unwrap_or(5060)).into(),
+            name: target.name,
         })
     }
 
@@ -82,6 +111,7 @@ impl Shard {
             plan,
             source: flow.peer,
             targets,
+            failover: held.abroad.is_some(),
             held,
         };
         let opened = self.proxy.open(now, &mut self.engine, order);
@@ -108,6 +138,6 @@ impl Shard {
     pub(super) fn crowded(&mut self, now: Millis, req: &Req, limit: &str) {
         let method = req.message.method().map_or("", Method::as_str);
         tracing::info!(peer = %req.flow.peer, method, status = 503, limit, "SIP request refused: limit reached");
-        self.respond(now, req, 503, |r| r.header(sip::HeaderId::RetryAfter, 5));
+        self.respond(now, req, 503, |r| r.header(HeaderId::RetryAfter, 5));
     }
 }

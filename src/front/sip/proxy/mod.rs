@@ -6,8 +6,11 @@
 //! access list asked like for a message; then it goes to each of his SIP points. A request within a
 //! dialog comes back by the Record-Route that we wrote into the first one: its token, which only we
 //! can make and only the two parties have seen, is its pass, and names the one flow it may go to.
-//! Nothing else is passed on, so nobody can bounce traffic off this server.
+//! A person of a neighbouring domain has a
+//! stand-in that is asked the same way; what he gets goes to the places of his server, one after
+//! the other (`abroad`). Nothing else is passed on, so nobody can bounce traffic off this server.
 
+mod abroad;
 mod call;
 mod dialog;
 mod quota;
@@ -40,6 +43,8 @@ pub(super) struct Journey {
     to: String,
     call_id: String,
     peer: SocketAddr,
+    /// The neighbour that it goes to.
+    abroad: Option<abroad::Visit>,
     _room: Room,
     /// The request's own place under the bounds of its person and source.
     _ticket: Option<Ticket>,
@@ -53,6 +58,7 @@ impl Journey {
             to: to.to_owned(),
             call_id: req.message.call_id().unwrap_or_default().to_owned(),
             peer: req.flow.peer,
+            abroad: None,
             _room: room,
             _ticket: req.ticket.take(),
         }
@@ -84,7 +90,7 @@ pub(super) fn proxy(front: &Front) -> Proxy<Journey> {
         ..Settings::default()
     };
     // RFC 3325 5: what a client asserts about itself nobody else may believe.
-    let strip = vec![HeaderId::PAssertedIdentity];
+    let strip = vec![HeaderId::PAssertedIdentity, HeaderId::PPreferredIdentity];
     Proxy::new(settings, marks, realms.collect(), strip)
 }
 
@@ -140,8 +146,11 @@ impl Shard {
                 status,
                 cause,
                 branches,
-                held,
+                mut held,
             } = ended;
+            if let Some(visit) = held.abroad.take() {
+                visit.ended(&self.front, (status, cause), branches);
+            }
             let from = held.from.as_ref().map(ToString::to_string);
             let from = from.as_deref().unwrap_or("within a dialog");
             let (method, to, call_id) = (held.method.as_str(), &held.to, &held.call_id);

@@ -11,9 +11,9 @@ use sip::proxy::{Ends, Target, records};
 use sip::{HeaderId, Method};
 
 /// What our headers add to a request at most: Via, Record-Route twice, Max-Breadth.
-const ADDED: usize = 480;
+pub(super) const ADDED: usize = 480;
 /// Above this a datagram is at risk of being fragmented (RFC 3261 18.1.1).
-const UDP_SAFE: usize = 1300;
+pub(super) const UDP_SAFE: usize = 1300;
 
 /// What was found.
 pub(super) enum Found {
@@ -89,12 +89,13 @@ impl Shard {
             q,
             via: format!("{}{}", self.via(flow), self.alias(flow)),
             record: self.records(req, flow),
+            lines: Vec::new(),
         }
     }
 
     /// Our Record-Route for a request that makes a dialog: twice where the two sides differ in
     /// transport, family or address (RFC 5658 5), so that each side finds its own on top.
-    fn records(&self, req: &Req, flow: Flow) -> Vec<String> {
+    pub(super) fn records(&self, req: &Req, flow: Flow) -> Vec<String> {
         let message = &req.message;
         let method = message.method().unwrap_or(&Method::Invite);
         let within = message.to().is_ok_and(|to| to.tag().is_some());

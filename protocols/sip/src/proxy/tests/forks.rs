@@ -327,7 +327,7 @@ impl Bench {
     }
 
     /// The way to a phone breaks.
-    fn lose(&mut self, request: &RawMessage) {
+    pub(super) fn lose(&mut self, request: &RawMessage) {
         let branch = request.top_via().unwrap().branch().unwrap().to_owned();
         let tx = self.client(&branch);
         self.engine.handle(self.now, Input::SendFailed { tx });

@@ -276,6 +276,7 @@ impl World {
                         source: flow(CALLER).peer,
                         tag: "ours".to_owned(),
                         targets: targets.collect(),
+                        failover: false,
                         held: "held",
                     };
                     bench

@@ -178,6 +178,7 @@ fn what_a_strict_router_did_is_undone() {
     let target = Target {
         uri: plan.uri.clone(),
         record: Vec::new(),
+        lines: Vec::new(),
         ..target(10, 0)
     };
     let onward = Onward {

@@ -1,5 +1,6 @@
 //! The proxy on virtual time.
 
+mod failover;
 mod forks;
 mod lossy;
 mod marks;
@@ -48,6 +49,7 @@ pub(super) fn target(port: u16, q: u16) -> Target {
         q,
         via: "SIP/2.0/UDP 192.0.2.99:5060".to_owned(),
         record: vec!["<sip:token@192.0.2.99;lr>".to_owned()],
+        lines: Vec::new(),
     }
 }
 
@@ -70,6 +72,8 @@ pub(super) struct Bench {
     pub(super) sent: Vec<(u16, RawMessage)>,
     pub(super) ended: Vec<Ended<&'static str>>,
     pub(super) server: Option<TxId>,
+    /// Targets are places of one server.
+    pub(super) failover: bool,
 }
 
 impl Bench {
@@ -86,12 +90,21 @@ impl Bench {
             sent: Vec::new(),
             ended: Vec::new(),
             server: None,
+            failover: false,
         }
     }
 
     /// One request of the caller, forked to these targets.
     pub(super) fn fork(method: &str, targets: Vec<Target>) -> Self {
         let mut bench = Self::new();
+        bench.open(request(method, ""), targets).unwrap();
+        bench
+    }
+
+    /// One request of the caller, to these places of one server.
+    pub(super) fn places(method: &str, targets: Vec<Target>) -> Self {
+        let mut bench = Self::new();
+        bench.failover = true;
         bench.open(request(method, ""), targets).unwrap();
         bench
     }
@@ -111,6 +124,7 @@ impl Bench {
             source: flow(CALLER).peer,
             tag: "ours".to_owned(),
             targets,
+            failover: self.failover,
             held: "held",
         };
         let opened = self.proxy.open(self.now, &mut self.engine, order);

@@ -210,3 +210,84 @@ fn an_xcap_block_binds_rvp_and_is_seen_in_its_access_list() {
     );
     sees(&bob, "alice", "online");
 }
+
+/// What everybody gets.
+fn everybody(at: SocketAddr, handling: &str, shows: &str) {
+    let rules = format!(
+        "<c:ruleset xmlns='urn:ietf:params:xml:ns:pres-rules' xmlns:c='urn:ietf:params:xml:ns:common-policy'>\
+         <c:rule id='all'><c:conditions><c:identity><c:many/></c:identity></c:conditions>\
+         <c:actions><sub-handling>{handling}</sub-handling></c:actions>\
+         <c:transformations>{shows}</c:transformations></c:rule></c:ruleset>"
+    );
+    let put = curl(
+        at,
+        "alice",
+        &rules_of("alice"),
+        &["-X", "PUT", "-H", RULES, "--data-binary", &rules],
+    );
+    assert!(matches!(put.0, 200 | 201), "{put:?}");
+}
+
+const ACTIVITIES: &str = "<provide-persons><all-persons/></provide-persons>\
+    <provide-activities>true</provide-activities>";
+
+fn busy_alice() -> (Server, RvpActor) {
+    let server = Server::start_sip(&["alice", "bob", "carol"], WS, "");
+    let mut alice = RvpActor::new("alice", server.rvp, Encoding::Characters).expect("alice");
+    alice.sign_in().expect("alice signs in");
+    alice.set_state("busy").expect("alice is busy");
+    (server, alice)
+}
+
+/// One on each stack.
+fn bob_and_carol(server: &Server) -> (SipActor, RvpActor) {
+    let mut bob = SipActor::udp("bob", server.sip_udp).expect("bob");
+    bob.sign_in().expect("bob signs in");
+    let mut carol = RvpActor::new("carol", server.rvp, Encoding::Characters).expect("carol");
+    carol.sign_in().expect("carol signs in");
+    (bob, carol)
+}
+
+#[test]
+fn transformations_bind_watchers_of_both_stacks() {
+    if !curl_is_here() {
+        return;
+    }
+    let (server, _alice) = busy_alice();
+    let at = server.sip_ws.expect("a listener");
+    let (mut bob, mut carol) = bob_and_carol(&server);
+    let mut watchers: [&mut dyn Actor; 2] = [&mut bob, &mut carol];
+    for watcher in &mut watchers {
+        watcher.watch("alice").expect("watches");
+        sees(*watcher, "alice", "busy");
+    }
+    let all_see = |state: &str| watchers.iter().for_each(|w| sees(*w, "alice", state));
+    // Whether she can be reached is all that is left.
+    everybody(at, "allow", "");
+    all_see("online");
+    everybody(at, "allow", ACTIVITIES);
+    all_see("busy");
+    everybody(at, "allow", "");
+    all_see("online");
+    everybody(at, "polite-block", ACTIVITIES);
+    all_see("offline");
+}
+
+#[test]
+fn a_watcher_of_either_stack_waits_until_the_rules_say_allow() {
+    if !curl_is_here() {
+        return;
+    }
+    let (server, _alice) = busy_alice();
+    let at = server.sip_ws.expect("a listener");
+    everybody(at, "confirm", "");
+    let (mut bob, mut carol) = bob_and_carol(&server);
+    bob.watch("alice").expect("bob watches");
+    sees(&bob, "alice", "pending");
+    carol.watch("alice").expect("carol watches");
+    // RVP has no word for it.
+    sees(&carol, "alice", "offline");
+    everybody(at, "allow", ACTIVITIES);
+    sees(&bob, "alice", "busy");
+    sees(&carol, "alice", "busy");
+}

@@ -92,6 +92,56 @@ impl Rights {
     }
 }
 
+/// A part of presence that may be kept from somebody who is allowed to see it (RFC 5025 3.3).
+/// Whether somebody can be reached is always shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Part {
+    /// What he does.
+    Activities = 1,
+    /// Whether he is at his machine.
+    Idle = 2,
+    /// His words.
+    Note = 4,
+    /// The documents of his devices, with all that no table maps.
+    Document = 8,
+}
+
+/// A set of parts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Detail(pub u8);
+
+impl Detail {
+    /// Every part.
+    pub const ALL: Self = Self(15);
+    /// Only whether somebody can be reached.
+    pub const NONE: Self = Self(0);
+
+    /// This set and one more.
+    #[must_use]
+    pub const fn with(self, part: Part) -> Self {
+        Self(self.0 | part as u8)
+    }
+
+    /// Whether the part is in the set.
+    pub const fn has(self, part: Part) -> bool {
+        self.0 & part as u8 != 0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Who can't say it, as RVP can't, means everything.
+impl Default for Detail {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 /// Whom an entry is about, from most to least specific.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
@@ -122,6 +172,8 @@ pub struct AccessEntry {
     /// it, so a list rewritten by somebody who can't say "ask" never turns it into a grant by
     /// leaving it alone.
     pub ask: Rights,
+    /// What is seen of presence by whom the entry grants it.
+    pub detail: Detail,
 }
 
 impl AccessEntry {
@@ -222,6 +274,24 @@ pub fn verdict(
         None if default.grant.has(right) => Verdict::Granted,
         None => Verdict::Withheld,
     }
+}
+
+/// How much of presence somebody sees whom [`verdict`] lets see it: what the entries say that
+/// decided, together (RFC 4745 10.2), and everything where none speaks.
+pub fn detail(list: &[AccessEntry], address: &Address, scheme: Scheme) -> Detail {
+    let mut best: Option<(u8, Answer, Detail)> = None;
+    for entry in list.iter().filter(|entry| entry.counts_for(scheme)) {
+        let (Some(answer), Some(rank)) = (entry.answer(Right::Presence), entry.rank(address))
+        else {
+            continue;
+        };
+        best = match best {
+            Some((r, a, known)) if (r, a) == (rank, answer) => Some((r, a, known.or(entry.detail))),
+            Some((r, a, known)) if (r, a) > (rank, answer) => Some((r, a, known)),
+            _ => Some((rank, answer, entry.detail)),
+        };
+    }
+    best.map_or(Detail::ALL, |(_, _, detail)| detail)
 }
 
 /// What an entry says of a right; the greater beats the lesser.

@@ -25,7 +25,28 @@ fn entry(subject: Subject, grant: u16, deny: u16) -> AccessEntry {
         grant: Rights(grant),
         deny: Rights(deny),
         ask: Rights::default(),
+        detail: Detail::ALL,
     }
+}
+
+const CLASSES: usize = 3;
+
+/// Entries about somebody, of one class: by address, by domain, about everybody.
+fn of_class<'l>(
+    list: &'l [AccessEntry],
+    class: usize,
+    who: &Address,
+    scheme: Scheme,
+) -> impl Iterator<Item = &'l AccessEntry> {
+    let about = move |subject: &Subject| match subject {
+        Subject::Address(a) => class == 0 && a == who,
+        Subject::Server(name) => class == 0 && who.local().strip_prefix('/') == Some(name),
+        Subject::Domain(d) => class == 1 && **d == *who.domain(),
+        Subject::Everybody => class == 2,
+    };
+    list.iter()
+        .filter(move |e| about(&e.subject))
+        .filter(move |e| e.schemes.is_empty() || e.schemes.contains(&scheme))
 }
 
 /// The rule written the long way round: class by class.
@@ -36,22 +57,8 @@ fn naive(
     scheme: Scheme,
     right: Right,
 ) -> Verdict {
-    let server = |name: &str| who.local().strip_prefix('/') == Some(name);
-    let classes: [&dyn Fn(&Subject) -> bool; 3] = [
-        &|s| match s {
-            Subject::Address(a) => a == who,
-            Subject::Server(name) => server(name),
-            _ => false,
-        },
-        &|s| matches!(s, Subject::Domain(d) if &**d == who.domain()),
-        &|s| matches!(s, Subject::Everybody),
-    ];
-    for class in classes {
-        let of_class: Vec<_> = list
-            .iter()
-            .filter(|e| class(&e.subject))
-            .filter(|e| e.schemes.is_empty() || e.schemes.contains(&scheme))
-            .collect();
+    for class in 0..CLASSES {
+        let of_class: Vec<_> = of_class(list, class, who, scheme).collect();
         if of_class.iter().any(|e| e.deny.has(right)) {
             return Verdict::Blocked;
         }
@@ -69,6 +76,56 @@ fn naive(
     } else {
         Verdict::Withheld
     }
+}
+
+/// The same for how much is seen: what all entries of the first class that speaks show together.
+fn naive_detail(list: &[AccessEntry], who: &Address, scheme: Scheme) -> Detail {
+    let says = |rights: Rights| rights.has(Right::Presence);
+    for class in 0..CLASSES {
+        let (mut granted, mut asked) = (None::<u8>, None::<u8>);
+        for entry in of_class(list, class, who, scheme) {
+            if says(entry.grant) && !says(entry.deny) {
+                granted = Some(granted.unwrap_or(0) | entry.detail.0);
+            } else if says(entry.ask) && !says(entry.deny) {
+                asked = Some(asked.unwrap_or(0) | entry.detail.0);
+            }
+        }
+        if let Some(bits) = granted.or(asked) {
+            return Detail(bits);
+        }
+    }
+    Detail::ALL
+}
+
+#[test]
+fn rfc_5025_3_3_the_entry_that_grants_says_how_much() {
+    let bob = address("bob@example.com");
+    let presence = Right::Presence as u16;
+    let grants = |subject, detail| AccessEntry {
+        detail,
+        ..entry(subject, presence, 0)
+    };
+    let note = Detail::NONE.with(Part::Note);
+    let busy = Detail::NONE.with(Part::Activities);
+    let all = grants(Subject::Everybody, Detail::ALL);
+    let some = grants(Subject::Domain("example.com".into()), note);
+    let more = grants(Subject::Domain("example.com".into()), busy);
+    let silent = AccessEntry {
+        detail: Detail::NONE,
+        ..entry(Subject::Address(bob.clone()), Right::SendTo as u16, 0)
+    };
+    let says = |list: &[&AccessEntry]| {
+        let list: Vec<_> = list.iter().copied().cloned().collect();
+        detail(&list, &bob, Scheme::Digest)
+    };
+    assert_eq!(says(&[]), Detail::ALL);
+    assert_eq!(says(&[&silent]), Detail::ALL, "it does not speak of it");
+    assert_eq!(says(&[&all, &some, &silent]), note, "the more specific");
+    assert_eq!(
+        says(&[&some, &all, &more]),
+        note.or(busy),
+        "permissions add up"
+    );
 }
 
 #[test]
@@ -201,15 +258,22 @@ fn any_entry() -> impl Strategy<Value = AccessEntry> {
         Just(vec![Scheme::Digest]),
         Just(vec![Scheme::Ntlm, Scheme::Kerberos]),
     ];
-    (subject, schemes, 0..1024u16, 0..1024u16, 0..1024u16).prop_map(
-        |(subject, schemes, grant, deny, ask)| AccessEntry {
+    (
+        subject,
+        schemes,
+        0..1024u16,
+        0..1024u16,
+        0..1024u16,
+        0..16u8,
+    )
+        .prop_map(|(subject, schemes, grant, deny, ask, detail)| AccessEntry {
             subject,
             schemes,
             grant: Rights(grant),
             deny: Rights(deny),
             ask: Rights(ask),
-        },
-    )
+            detail: Detail(detail),
+        })
 }
 
 proptest! {
@@ -226,10 +290,14 @@ proptest! {
         for who in people.map(address).into_iter().chain([server]) {
             let right = RIGHTS[right];
             let default = Defaults { grant: Rights(grant), ask: Rights(ask) };
-            prop_assert_eq!(
-                verdict(&list, default, &who, scheme, right),
-                naive(&list, default, &who, scheme, right)
-            );
+            let says = verdict(&list, default, &who, scheme, right);
+            prop_assert_eq!(says, naive(&list, default, &who, scheme, right));
+            let seen = verdict(&list, default, &who, scheme, Right::Presence);
+            // How much is asked only of those who see something, now or once they may.
+            if matches!(seen, Verdict::Granted | Verdict::Asked) {
+                let naive = naive_detail(&list, &who, scheme);
+                prop_assert_eq!(detail(&list, &who, scheme), naive);
+            }
         }
     }
 }

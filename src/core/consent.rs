@@ -2,7 +2,7 @@
 //! (`decisions.md` 15, 16; RFC 3856 6.6, RFC 3857 4.7).
 
 use crate::core::access::{
-    AccessEntry, Defaults, Right, Rights, Scheme, Subject, Verdict, verdict,
+    AccessEntry, Defaults, Detail, Right, Rights, Scheme, Subject, Verdict, detail, verdict,
 };
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Ended, Reply, Route, Topic, WatchState};
@@ -19,20 +19,25 @@ pub(super) struct Admitted {
     pub(super) state: WatchState,
     /// May see what he watches.
     pub(super) sees: bool,
+    /// How much of presence.
+    pub(super) detail: Detail,
 }
 
 const SEES: Admitted = Admitted {
     state: WatchState::Active,
     sees: true,
+    detail: Detail::ALL,
 };
 /// A personal block is told nobody: it reads as "sees nobody there" (`decisions.md` 16).
 const BLIND: Admitted = Admitted {
     state: WatchState::Active,
     sees: false,
+    detail: Detail::NONE,
 };
 const ASKED: Admitted = Admitted {
     state: WatchState::Pending,
     sees: false,
+    detail: Detail::NONE,
 };
 
 /// Somebody this person watches, see [`Command::Acquaint`].
@@ -65,6 +70,15 @@ impl User {
         }
     }
 
+    /// How much of presence a caller sees who may see it.
+    fn detail(&self, caller: &Caller) -> Detail {
+        if self.owns(caller) {
+            return Detail::ALL;
+        }
+        let list = self.access.as_deref().unwrap_or_default();
+        detail(list, &caller.address, caller.scheme)
+    }
+
     /// How a caller is let in to watch; what policy withholds is refused openly.
     pub(super) fn admit_watcher(
         &self,
@@ -75,7 +89,10 @@ impl User {
         let openly = self.is_node() || rules.blocks_openly(self.account().address.domain());
         match topic {
             Topic::Presence => match self.verdict(rules, caller, Right::Presence) {
-                Verdict::Granted => Ok(SEES),
+                Verdict::Granted => Ok(Admitted {
+                    detail: self.detail(caller),
+                    ..SEES
+                }),
                 Verdict::Asked => Ok(ASKED),
                 Verdict::Blocked if !openly => Ok(BLIND),
                 Verdict::Blocked | Verdict::Withheld => Err(Error::Denied("presence")),
@@ -118,6 +135,11 @@ impl User {
         self.must(fx.rules(), caller, Right::WriteAcl)?;
         let mut list = self.access.clone().unwrap_or_default();
         let subject = Subject::Address(watcher.clone());
+        // Saying yes once more shows no more than the first time.
+        let grants = |entry: &&AccessEntry| {
+            entry.subject == subject && entry.schemes.is_empty() && entry.grant.has(Right::Presence)
+        };
+        let known = list.iter().find(grants).map(|entry| entry.detail);
         // Whatever was said about his presence is said anew; other rights stay as they are.
         for entry in list.iter_mut().filter(|entry| entry.subject == subject) {
             entry.grant = entry.grant.without(Right::Presence);
@@ -137,6 +159,7 @@ impl User {
             grant,
             deny,
             ask: Rights::default(),
+            detail: known.unwrap_or_default(),
         });
         if list.len() > fx.rules().access_entries {
             return Err(Error::LimitReached(Limit::AccessEntries));
@@ -192,6 +215,7 @@ impl User {
         let watch = &mut self.watches[at];
         watch.reads = reads;
         watch.sees = now.sees;
+        watch.detail = now.detail;
         if now.state != state {
             watch.record.state = now.state;
             watch.event = Happening::of(now.state == WatchState::Active);

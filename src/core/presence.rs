@@ -3,9 +3,11 @@
 //! The table that maps them to each protocol is `presence-mapping.toml`; this module only knows
 //! how they rank against each other (`decisions.md` 10).
 
+use crate::core::access::{Detail, Part};
 use crate::core::id::{PublicationId, Stack};
 use crate::core::time::Time;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A neutral presence state. `Registered` and `Online` are what a client says by itself, so is
@@ -148,5 +150,32 @@ impl View {
             since,
             documents: None,
         }
+    }
+
+    /// What of it somebody sees who may see only that much.
+    pub(super) fn cut(&self, detail: Detail) -> Cow<'_, Self> {
+        if detail == Detail::ALL {
+            return Cow::Borrowed(self);
+        }
+        let part = match self.state {
+            State::Offline | State::Online => None,
+            State::Idle => Some(Part::Idle),
+            _ => Some(Part::Activities),
+        };
+        let tells = part.is_none_or(|part| detail.has(part));
+        Cow::Owned(Self {
+            state: if tells { self.state } else { State::Online },
+            // A state that no table has; it may say anything.
+            token: self
+                .token
+                .clone()
+                .filter(|_| tells && detail.has(Part::Activities)),
+            note: self.note.clone().filter(|_| detail.has(Part::Note)),
+            since: self.since,
+            documents: self
+                .documents
+                .clone()
+                .filter(|_| detail.has(Part::Document)),
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Bringing a person back from storage (`decisions.md` 12, 19, 34).
 
-use crate::core::access::Right;
+use crate::core::access::{Detail, Right};
 use crate::core::command::Fate;
 use crate::core::command::Outcome;
 use crate::core::command::{Tether, WatchState};
@@ -62,7 +62,7 @@ impl User {
         for mut record in watches {
             record.expires = restored(now, record.expires, record.lease, rules.restored);
             let waits = record.state == WatchState::Waiting;
-            let sees = user.restore_standing(rules, &mut record);
+            let (sees, detail) = user.restore_standing(rules, &mut record);
             let reads = user.may_record(&fx, &record, Right::Read);
             if waits {
                 user.watches
@@ -82,9 +82,10 @@ impl User {
                 },
             );
             user.watches.push(Watching {
-                shown: user.view_for(sees, &record.watcher, now),
+                shown: user.view_for(sees, detail, &record.watcher, now),
                 belief: Belief::Restored,
                 sees,
+                detail,
                 reads,
                 ..Watching::new(record, Happening::Subscribe, now)
             });
@@ -107,15 +108,16 @@ impl User {
         (user, out)
     }
 
-    /// What the list and the policy of now make of a stored watch; whether it sees something.
-    fn restore_standing(&self, rules: &Rules, record: &mut WatchRecord) -> bool {
+    /// What the list and the policy of now make of a stored watch; whether it sees something,
+    /// and how much.
+    fn restore_standing(&self, rules: &Rules, record: &mut WatchRecord) -> (bool, Detail) {
         let Ok(admitted) = self.admit_record(rules, record) else {
-            return false;
+            return (false, Detail::NONE);
         };
         if record.state != WatchState::Waiting {
             record.state = admitted.state;
         }
-        admitted.sees
+        (admitted.sees, admitted.detail)
     }
 
     fn restore_points(

@@ -2,6 +2,7 @@
 
 mod consent;
 mod delivery;
+mod detail;
 mod folding;
 mod keeping;
 mod leases;

@@ -1,7 +1,7 @@
 //! Watches: who is told of the person's presence, what each may see, and when
 //! (`decisions.md` 13, 16).
 
-use crate::core::access::{Right, Verdict};
+use crate::core::access::{Detail, Right, Verdict};
 use crate::core::address::Address;
 use crate::core::command::{
     Caller, Change, Command, Ended, PropertyName, PropertyValue, Relay, Reply, Topic, Via, Watch,
@@ -27,6 +27,8 @@ pub(super) struct Watching {
     pub(super) record: WatchRecord,
     /// May see what he watches.
     pub(super) sees: bool,
+    /// How much of presence.
+    pub(super) detail: Detail,
     /// May read properties.
     pub(super) reads: bool,
     /// What the watcher believes.
@@ -56,6 +58,7 @@ impl Watching {
         Self {
             record,
             sees: false,
+            detail: Detail::NONE,
             reads: false,
             shown: View::offline(now),
             event,
@@ -140,8 +143,9 @@ impl User {
         let reads = self.may_record(fx, &record, Right::Read);
         let fresh = Watching {
             sees: admitted.sees,
+            detail: admitted.detail,
             reads,
-            shown: self.view_for(admitted.sees, &record.watcher, now),
+            shown: self.view_for(admitted.sees, admitted.detail, &record.watcher, now),
             ..Watching::new(record, Happening::Subscribe, now)
         };
         let view = match watch.topic {
@@ -232,7 +236,7 @@ impl User {
         let now = fx.now();
         let lease = lease.min(fx.rules().lease_max);
         let watch = &self.watches[at];
-        let view = self.view_for(watch.sees, &watch.record.watcher, now);
+        let view = self.view_for(watch.sees, watch.detail, &watch.record.watcher, now);
         let watch = &mut self.watches[at];
         if let Some(handle) = handle {
             watch.record.handle = handle;
@@ -292,7 +296,7 @@ impl User {
         Ok(Reply::Watching {
             watch: None,
             lease: Duration::ZERO,
-            view: self.view_for(admitted.sees, &caller.address, fx.now()),
+            view: self.view_for(admitted.sees, admitted.detail, &caller.address, fx.now()),
         })
     }
 
@@ -356,10 +360,16 @@ impl User {
     }
 
     /// What somebody is shown who starts looking now.
-    pub(super) fn view_for(&self, sees: bool, watcher: &Address, now: Time) -> View {
+    pub(super) fn view_for(
+        &self,
+        sees: bool,
+        detail: Detail,
+        watcher: &Address,
+        now: Time,
+    ) -> View {
         let view = self.shown_to.get(watcher).unwrap_or(&self.fold);
         if sees && view.state != State::Offline {
-            view.clone()
+            view.cut(detail).into_owned()
         } else {
             View::offline(now)
         }
@@ -427,9 +437,10 @@ impl User {
                 continue;
             }
             let view = self.shown_to.get(&watch.record.watcher).unwrap_or(&fold);
+            let view = view.cut(watch.detail);
             let there = watch.sees && view.state != State::Offline;
             let unchanged = if there {
-                same_to(watch.record.stack, &watch.shown, view)
+                same_to(watch.record.stack, &watch.shown, &view)
             } else {
                 watch.shown.state == State::Offline
             };
@@ -441,7 +452,7 @@ impl User {
                 watch.belief = Belief::Sure;
             }
             if there {
-                watch.shown = view.clone();
+                watch.shown = view.into_owned();
             } else if watch.shown.state != State::Offline {
                 watch.shown = View::offline(now);
             }

@@ -2,7 +2,7 @@
 
 use crate::house::{House, Say, Sip, Ua, address, person};
 use std::fmt::Write as _;
-use tristack::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use tristack::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use tristack::core::command::{
     Caller, Command, PointChange, PointSpec, Reach, Register, Route, Tether,
 };
@@ -307,6 +307,7 @@ async fn block(house: &House, owner: &str, whom: &str) {
         grant: Rights::default(),
         deny: Rights::default().with(Right::SendTo),
         ask: Rights::default(),
+        detail: Detail::ALL,
     };
     let command = Command::SetAccess(vec![entry]);
     house

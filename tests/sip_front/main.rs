@@ -3,6 +3,7 @@
 
 mod abuse;
 mod calls;
+mod detail;
 mod events;
 mod flows;
 mod form;

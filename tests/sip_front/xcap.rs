@@ -6,7 +6,7 @@ use auth::digest::{Ask, Challenge, Client};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tristack::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use tristack::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use tristack::core::command::{Caller, Command, Reply, Route};
 
 pub const WS: &str = "ws = [\"127.0.0.1:0\"]\nxcap_operators = [\"dave@example.com\"]\n";
@@ -779,6 +779,7 @@ async fn an_access_list_of_another_stack_is_seen_in_the_rules() {
         grant: Rights::default(),
         deny: rights,
         ask: Rights::default(),
+        detail: Detail::ALL,
     };
     let both = Rights::default().with(Right::Presence).with(Right::SendTo);
     // Nobody has written rules: they come into being with what the list says.

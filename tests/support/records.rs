@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use tristack::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use tristack::core::access::{AccessEntry, Detail, Part, Right, Rights, Scheme, Subject};
 use tristack::core::address::Address;
 use tristack::core::calls::{Call, CallState, Calls};
 use tristack::core::command::{
@@ -195,12 +195,17 @@ pub fn access() -> Vec<AccessEntry> {
         grant: Rights::default().with(Right::Presence),
         deny: Rights::ALL,
         ask: Rights::default().with(Right::Presence),
+        detail: Detail::ALL,
     };
     vec![
         entry(
             Subject::Address(address("bob@example.com")),
             &[Scheme::Digest, Scheme::Ntlm],
         ),
+        AccessEntry {
+            detail: Detail::NONE.with(Part::Note),
+            ..entry(Subject::Address(address("carol@example.com")), &[])
+        },
         entry(Subject::Server("im.example.net".into()), &[Scheme::Peer]),
         entry(Subject::Domain("example.net".into()), &[]),
         entry(

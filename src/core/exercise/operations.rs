@@ -3,7 +3,7 @@
 use super::{
     Clients, LETTERS, PHONES, World, address, caller, message, person, spec, submit, text, watch,
 };
-use crate::core::access::{AccessEntry, Right, Rights, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Subject, detail};
 use crate::core::command::{
     Command, Outcome, PointChange, PointHint, PropertyName, PropertyValue, Publish, Reach, Refusal,
     Register, Reply, TetherChange, Via,
@@ -251,9 +251,14 @@ fn change_access(world: &mut World, input: &mut Input<'_>) {
         grant,
         deny,
         ask: Rights::default(),
+        detail: Detail::ALL,
     };
-    let list = match input.below(4) {
+    let list = match input.below(5) {
         0 => Vec::new(),
+        3 => vec![AccessEntry {
+            detail: Detail(u8::try_from(input.below(16)).unwrap_or_default()),
+            ..entry(presence, Rights::default())
+        }],
         1 => vec![entry(Rights::default(), presence)],
         2 => vec![entry(Rights::default(), both)],
         _ => vec![entry(Rights::ALL, Rights::default())],
@@ -398,7 +403,15 @@ fn beliefs_are_true(world: &mut World, of: usize) {
         };
         let sees = world.ask(of, &by, Command::Check(Right::Presence)).is_ok();
         let true_state = if sees {
-            standing.view.state
+            // The owner's own clients are kept from nothing.
+            let shown = if by.person == Some(person(of)) {
+                Detail::ALL
+            } else {
+                let user = world.user(of);
+                let list = user.access.as_deref().unwrap_or_default();
+                detail(list, &by.address, by.scheme)
+            };
+            standing.view.cut(shown).state
         } else {
             State::Offline
         };

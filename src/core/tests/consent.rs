@@ -1,7 +1,7 @@
 //! Consent, watchers of watchers, calls.
 
 use super::{HOUR, caller, publish, secs, signed_in, state};
-use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use crate::core::calls::{Call, CallState, Calls};
 use crate::core::command::{
     Caller, Change, Command, Ended, PointHint, Publish, Reply, Topic, Via, Watch, WatchState,
@@ -210,6 +210,7 @@ fn a_question_survives_a_restart_and_a_change_of_policy() {
         grant: Rights::default(),
         deny: Rights::default(),
         ask: Rights::default().with(Right::Presence),
+        detail: Detail::ALL,
     };
     let list = Command::SetAccess(vec![entry]);
     world.ask(0, &caller(0, LETTERS), list).expect("written");

@@ -1,7 +1,7 @@
 //! Decisions 14-22: from the sender to every inbox, and an honest answer.
 
 use super::*;
-use crate::core::access::{AccessEntry, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Rights, Scheme, Subject};
 use crate::core::command::{Caller, Fate, Reach, Refusal, Route, Sent};
 use crate::core::error::Unreachable;
 use crate::core::message::{Ack, Content};
@@ -319,6 +319,7 @@ pub(super) fn block(world: &mut World, who: usize, whom: usize) {
         grant: Rights::default(),
         deny,
         ask: Rights::default(),
+        detail: Detail::ALL,
     }];
     world
         .ask(who, &caller(who, LETTERS), Command::SetAccess(list))

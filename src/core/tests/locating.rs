@@ -1,7 +1,7 @@
 //! Where a person may be called: judged like a message (`decisions.md` 16).
 
 use super::*;
-use crate::core::access::{AccessEntry, Right, Rights, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Subject};
 use crate::core::command::{PointInfo, PointSpec, Tether, TetherChange};
 use crate::core::error::Unreachable;
 
@@ -48,6 +48,7 @@ fn decision_16_who_is_blocked_may_not_call_and_does_not_see_why() {
         grant: Rights::default(),
         deny: Rights::default().with(Right::SendTo),
         ask: Rights::default(),
+        detail: Detail::ALL,
     };
     let list = Command::SetAccess(vec![entry]);
     assert!(world.ask(0, &caller(0, PHONES), list).is_ok());

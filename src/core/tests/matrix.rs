@@ -2,7 +2,7 @@
 //! on a person and on a node.
 
 use super::*;
-use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use crate::core::address::Address;
 use crate::core::command::{Caller, PropertyName, PropertyValue, Route};
 
@@ -173,6 +173,7 @@ impl Who {
             grant: Rights::default(),
             deny: Rights::default(),
             ask: Rights::default(),
+            detail: Detail::ALL,
         }
     }
 

@@ -120,6 +120,7 @@ fn an_access_list_has_an_end() {
         grant: crate::core::access::Rights::default(),
         deny: crate::core::access::Rights::default(),
         ask: crate::core::access::Rights::default(),
+        detail: crate::core::access::Detail::ALL,
     };
     let answer = world.ask(0, &caller(0, LETTERS), Command::SetAccess(vec![entry]));
     assert_eq!(

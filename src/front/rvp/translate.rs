@@ -1,7 +1,7 @@
 //! Values: states, properties and access entries, wire to core and back.
 
 use super::names::Names;
-use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use crate::core::address::Address;
 use crate::core::command::{PropertyName, PropertyValue};
 use crate::core::port::Account;
@@ -227,6 +227,7 @@ pub(super) fn entry(ace: &Ace, known: impl Fn(&NodeUrl) -> Option<Address>) -> O
         deny: rights(ace.deny),
         // RVP can't ask; what is asked is kept apart from what RVP clients write.
         ask: Rights::default(),
+        detail: Detail::ALL,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::table::{Kind, Reader, Source, Table, Value, json, wide};
 use super::words::Word;
-use crate::core::access::{AccessEntry, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Rights, Scheme, Subject};
 use crate::core::address::Address;
 use crate::core::id::PersonId;
 use crate::core::port::StoreError;
@@ -32,6 +32,18 @@ struct Entry {
     deny: u16,
     #[serde(skip_serializing_if = "is_none", default)]
     ask: u16,
+    /// What is seen of presence; rows without it are of those who see everything.
+    #[serde(skip_serializing_if = "is_all", default = "all")]
+    detail: u8,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_all(detail: &u8) -> bool {
+    *detail == all()
+}
+
+fn all() -> u8 {
+    Detail::ALL.0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -84,6 +96,7 @@ fn entry(entry: &AccessEntry) -> Entry {
         grant: entry.grant.0,
         deny: entry.deny.0,
         ask: entry.ask.0,
+        detail: entry.detail.0,
     }
 }
 
@@ -110,6 +123,7 @@ impl TryFrom<Entry> for AccessEntry {
             grant: Rights(entry.grant),
             deny: Rights(entry.deny),
             ask: Rights(entry.ask),
+            detail: Detail(entry.detail),
         })
     }
 }

@@ -5,7 +5,8 @@
 //! have. From everybody to domains to addresses: a step never changes what an earlier one set.
 
 use super::{
-    COMMON, Condition, Handling, OURS, PRES_RULES, Rule, Ruleset, Subject, Surroundings, Who,
+    COMMON, Condition, Handling, OURS, PRES_RULES, Provide, Rule, Ruleset, Subject, Surroundings,
+    Who,
 };
 use crate::edit::{append, splice};
 use crate::scope::escape;
@@ -264,8 +265,12 @@ impl Page<'_> {
         messages: Option<bool>,
     ) -> Vec<u8> {
         for (rule, element) in self.rules.rules.iter().zip(elements) {
-            let fits =
-                rule.is_plain() && rule.handling == Some(handling) && rule.messages == messages;
+            // Lists of other protocols can't say less than everything.
+            let shows = handling.is_denial() || rule.provide == Provide::ALL;
+            let fits = rule.is_plain()
+                && rule.handling == Some(handling)
+                && rule.messages == messages
+                && shows;
             let identity = element
                 .child(COMMON, "conditions")
                 .and_then(|c| c.child(COMMON, "identity"));
@@ -364,12 +369,12 @@ fn rule(p: &str, id: &str, identity: &str, handling: Handling, messages: Option<
             if allow { "allow" } else { "block" }
         ),
     };
-    let provide = if handling == Handling::Allow {
+    let provide = if handling.is_denial() {
+        format!("<{p}transformations/>")
+    } else {
         format!(
             "<{p}transformations><provide-services xmlns=\"{PRES_RULES}\"><all-services/></provide-services><provide-persons xmlns=\"{PRES_RULES}\"><all-persons/></provide-persons><provide-devices xmlns=\"{PRES_RULES}\"><all-devices/></provide-devices><provide-all-attributes xmlns=\"{PRES_RULES}\"/></{p}transformations>"
         )
-    } else {
-        format!("<{p}transformations/>")
     };
     format!(
         "<{p}rule id=\"{id}\"><{p}conditions><{p}identity>{identity}</{p}identity></{p}conditions><{p}actions><sub-handling xmlns=\"{PRES_RULES}\">{}</sub-handling>{messages}</{p}actions>{provide}</{p}rule>",

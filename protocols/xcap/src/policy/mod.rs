@@ -49,25 +49,35 @@ pub struct Verdict {
 
 /// Permissions to see parts of presence. What is not named is not given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // permissions; each is one
 pub struct Provide {
     /// What somebody does, not only whether he can be reached: `provide-activities` of persons
     /// that are given.
     pub activities: bool,
+    /// Whether he is at his machine: `provide-user-input`, whatever its precision.
+    pub user_input: bool,
     /// The note: `provide-note`.
     pub note: bool,
+    /// All of it as it was published: every person, service and device with
+    /// `provide-all-attributes`.
+    pub whole: bool,
 }
 
 impl Provide {
     /// Everything.
     pub const ALL: Self = Self {
         activities: true,
+        user_input: true,
         note: true,
+        whole: true,
     };
 
     fn or(self, other: Self) -> Self {
         Self {
             activities: self.activities || other.activities,
+            user_input: self.user_input || other.user_input,
             note: self.note || other.note,
+            whole: self.whole || other.whole,
         }
     }
 }

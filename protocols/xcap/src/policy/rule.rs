@@ -292,9 +292,16 @@ fn provide(transformations: &Element) -> Provide {
     let yes = |name| has(name).is_some_and(|e| matches!(&*e.trimmed(), "true" | "1"));
     let all = has("provide-all-attributes").is_some();
     let given = |name| has(name).is_some_and(|given| given.elements().next().is_some());
+    let every = |name, all| has(name).is_some_and(|given| given.child(PRES_RULES, all).is_some());
+    let input = has("provide-user-input").is_some_and(|e| e.trimmed() != "false");
     let somebody = given("provide-persons") || given("provide-services");
     Provide {
         activities: somebody && (all || yes("provide-activities")),
+        user_input: somebody && (all || input),
         note: somebody && (all || yes("provide-note")),
+        whole: all
+            && every("provide-persons", "all-persons")
+            && every("provide-services", "all-services")
+            && every("provide-devices", "all-devices"),
     }
 }

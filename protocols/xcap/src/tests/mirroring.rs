@@ -180,15 +180,30 @@ fn transformations_give_parts() {
     assert_eq!(provide("<provide-all-attributes/>"), Provide::default());
     assert_eq!(
         provide(&format!("{persons}<provide-all-attributes/>")),
+        Provide {
+            whole: false,
+            ..Provide::ALL
+        }
+    );
+    let every = format!(
+        "{persons}<provide-services><all-services/></provide-services><provide-devices><all-devices/></provide-devices>"
+    );
+    assert_eq!(
+        provide(&format!("{every}<provide-all-attributes/>")),
         Provide::ALL
     );
+    assert_eq!(provide(&every), Provide::default());
+    for (word, given) in [("false", false), ("bare", true), ("full", true)] {
+        let input = format!("{persons}<provide-user-input>{word}</provide-user-input>");
+        assert_eq!(provide(&input).user_input, given, "{word}");
+    }
     assert_eq!(
         provide(&format!(
             "{persons}<provide-activities>true</provide-activities><provide-note>false</provide-note>"
         )),
         Provide {
             activities: true,
-            note: false
+            ..Provide::default()
         }
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::super::app::{Asked, Refused, Reply};
 use super::super::translate;
-use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject};
+use crate::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject};
 use crate::core::command::{Caller, Command, Reply as Done};
 use crate::core::error::Error;
 use rvp::document::Acl;
@@ -38,6 +38,9 @@ pub(super) async fn write(asked: &Asked<'_>, list: &Acl) -> Result<Reply, Refuse
         ..asked.caller.clone()
     };
     if let Done::Access(known) = asked.call_as(&server, Command::Access).await? {
+        for entry in &mut entries {
+            entry.detail = shown_before(entry, &known);
+        }
         entries.extend(known.into_iter().filter_map(unsaid));
     }
     asked.call(Command::SetAccess(entries)).await?;
@@ -60,6 +63,17 @@ fn unsaid(known: AccessEntry) -> Option<AccessEntry> {
             (!question.is_silent()).then_some(question)
         }
     }
+}
+
+/// How much of presence an entry shows: as much as before. RVP can't say less than everything, so
+/// a list that is read, changed and written back must not show anybody more.
+fn shown_before(entry: &AccessEntry, known: &[AccessEntry]) -> Detail {
+    let same = |known: &&AccessEntry| {
+        known.subject == entry.subject
+            && known.schemes == entry.schemes
+            && (known.grant.has(Right::Presence) || known.ask.has(Right::Presence))
+    };
+    known.iter().find(same).map_or(Detail::ALL, |k| k.detail)
 }
 
 /// Where people are asked, clients that know only yes and no say "everybody may" with every list
@@ -90,7 +104,23 @@ mod tests {
             grant,
             deny: Rights::default(),
             ask,
+            detail: Detail::ALL,
         }
+    }
+
+    #[test]
+    fn a_rewritten_list_shows_nobody_more() {
+        let presence = Rights::default().with(Right::Presence);
+        let none = Rights::default();
+        let bob = Subject::Address(Address::parse("bob@example.com").unwrap());
+        let written = entry(bob.clone(), presence, none);
+        let mut known = entry(bob.clone(), presence, none);
+        known.detail = Detail::NONE;
+        assert_eq!(shown_before(&written, &[known.clone()]), Detail::NONE);
+        // A denial shows nothing; whoever is allowed after it is allowed as RVP knows it.
+        (known.grant, known.deny) = (none, presence);
+        assert_eq!(shown_before(&written, &[known]), Detail::ALL);
+        assert_eq!(shown_before(&written, &[]), Detail::ALL);
     }
 
     #[test]

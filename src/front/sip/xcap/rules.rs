@@ -11,7 +11,9 @@
 use super::request::No;
 use super::store::{Change, Stored, access};
 use super::{Xcap, id_of};
-use crate::core::access::{AccessEntry, Right, Rights, Scheme, Subject, Verdict, verdict};
+use crate::core::access::{
+    AccessEntry, Detail, Part, Right, Rights, Scheme, Subject, Verdict, verdict,
+};
 use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply, Route};
 use crate::core::documents::{Documents, Expect, NewAccess, PutDocument};
@@ -19,7 +21,7 @@ use crate::core::error::Error;
 use crate::core::port::Account;
 use crate::core::time::Time;
 use std::collections::HashMap;
-use xcap::policy::{self, Handling, Ruleset, Surroundings, Verdicts, Wanted};
+use xcap::policy::{self, Handling, Provide, Ruleset, Surroundings, Verdicts, Wanted};
 use xcap::usage::Usage;
 use xcap::usage::lists::{Item, List};
 
@@ -341,6 +343,7 @@ fn mirrored(entry: &AccessEntry) -> AccessEntry {
         grant: if all_schemes { said(entry.grant) } else { none },
         deny: if all_schemes { said(entry.deny) } else { none },
         ask: if all_schemes { said(entry.ask) } else { none },
+        detail: Detail::ALL,
     }
 }
 
@@ -359,6 +362,7 @@ fn stripped(list: &[AccessEntry]) -> Vec<AccessEntry> {
             grant: rest(entry.grant),
             deny: rest(entry.deny),
             ask: rest(entry.ask),
+            detail: Detail::ALL,
             ..entry.clone()
         }
     });
@@ -382,6 +386,7 @@ fn projected(list: Option<&[AccessEntry]>, verdicts: &Verdicts) -> Vec<AccessEnt
                 grant: Rights::default(),
                 deny: Rights::default(),
                 ask: Rights::default(),
+                detail: Detail::ALL,
             });
             list.len() - 1
         });
@@ -395,6 +400,7 @@ fn projected(list: Option<&[AccessEntry]>, verdicts: &Verdicts) -> Vec<AccessEnt
                 entry.deny = entry.deny.with(Right::Presence);
             }
         }
+        entry.detail = detail(says.provide);
         match says.messages {
             Some(true) => entry.grant = entry.grant.with(Right::SendTo),
             Some(false) => entry.deny = entry.deny.with(Right::SendTo),
@@ -402,6 +408,17 @@ fn projected(list: Option<&[AccessEntry]>, verdicts: &Verdicts) -> Vec<AccessEnt
         }
     }
     list
+}
+
+fn detail(provide: Provide) -> Detail {
+    let parts = [
+        (provide.activities, Part::Activities),
+        (provide.user_input, Part::Idle),
+        (provide.note, Part::Note),
+        (provide.whole, Part::Document),
+    ];
+    let given = parts.into_iter().filter(|(given, _)| *given);
+    given.fold(Detail::NONE, |detail, (_, part)| detail.with(part))
 }
 
 fn subject_of(subject: &Subject) -> Option<policy::Subject> {

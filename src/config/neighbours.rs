@@ -109,6 +109,44 @@ impl Neighbour {
         peer
     }
 
+    /// `[sip]` `line_server` and what goes with it: a telephone system is a neighbour that speaks
+    /// for nobody. Any realm of its own is answered unless one is named.
+    pub(super) fn line_server(r: &mut Reader<'_, '_>) -> Option<Self> {
+        let route: Option<String> = r.option("line_server");
+        let user: Option<String> = r.option("line_server_user");
+        let password_file = r.option_path("line_server_password_file");
+        let realm: Option<String> = r.option("line_server_realm");
+        if user.is_some() != password_file.is_some() {
+            let what = "line_server_user and line_server_password_file go together";
+            r.refuse("line_server_user", what);
+        }
+        let Some(route) = route else {
+            if user.is_some() || realm.is_some() {
+                let what =
+                    "missing; its user, password_file and realm are for no system without it";
+                r.refuse("line_server", what);
+            }
+            return None;
+        };
+        if !is_route(&route) {
+            let what = "write a place as sip:192.0.2.7:5060;transport=tcp, without a user";
+            r.refuse("line_server", format!("{route:?}: {what}"));
+            return None;
+        }
+        let route = vec![route];
+        Some(Self {
+            name: "line_server".to_owned(),
+            domains: Vec::new(),
+            trust: Trust::None,
+            addresses: written(&route),
+            tls_names: Vec::new(),
+            user,
+            password_file,
+            realm,
+            route,
+        })
+    }
+
     fn check(&self, r: &mut Reader<'_, '_>) {
         if self.user.is_some() != self.password_file.is_some() {
             r.refuse("user", "user and password_file go together");

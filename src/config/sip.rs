@@ -1,6 +1,6 @@
 //! `[sip]`
 
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbour, Neighbours};
 use super::reader::Reader;
 use super::value::{Names, Network, Octets, words};
 use crate::core::address::Address;
@@ -71,6 +71,8 @@ pub struct Sip {
     pub line_networks: Vec<Network>,
     /// The same by account, with credentials.
     pub line_users: Vec<Address>,
+    /// A telephone system that is asked what its lines do, instead of publishing it.
+    pub line_server: Option<Neighbour>,
 }
 
 impl Sip {
@@ -94,6 +96,7 @@ impl Sip {
             lines: lines(r),
             line_networks: r.get("line_networks", Vec::new()),
             line_users: line_users(r),
+            line_server: Neighbour::line_server(r),
         };
         if sip.digest.is_empty() {
             r.refuse("digest", "at least one algorithm is needed");

@@ -68,7 +68,7 @@ impl Calls {
     ///
     /// # Errors
     /// `OutOfOrder` for a partial report that is not newer (RFC 4235 4.3).
-    pub(super) fn take(&mut self, report: Self) -> Result<(), Error> {
+    pub fn take(&mut self, report: Self) -> Result<(), Error> {
         if report.full {
             *self = report;
         } else {

@@ -222,7 +222,7 @@ impl User {
             // The stack of the watcher must learn of it even where there is nothing new to see.
             watch.owed = watch.record.notify;
             fx.store(Write::PutWatch(watch.record.clone()));
-            self.roll.changed = true;
+            self.roll_changed = true;
         }
         true
     }

@@ -120,6 +120,7 @@ impl World {
                     invitation: Fidelity::Refused,
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
+                    shows_waiting: stack == PHONES,
                     typing_beat: (stack == LETTERS).then_some(Duration::from_secs(4)),
                 },
             );

@@ -26,6 +26,8 @@ pub struct FidelityColumn {
     pub receipt: Fidelity,
     /// Applications' own notifications.
     pub opaque: Fidelity,
+    /// Whether its clients can ask who waits for consent; people with others are told by a text.
+    pub shows_waiting: bool,
 }
 
 impl FidelityColumn {
@@ -73,6 +75,12 @@ impl FidelityTable {
             .iter()
             .find(|(name, _)| *name == to)
             .map_or(Fidelity::Refused, |(_, column)| column.of(kind))
+    }
+
+    /// See [`FidelityColumn::shows_waiting`]; no column, no clients that could be told.
+    pub fn shows_waiting(&self, stack: Stack) -> bool {
+        let column = self.columns.iter().find(|(name, _)| *name == stack);
+        column.is_none_or(|(_, column)| column.shows_waiting)
     }
 
     /// See [`FidelityColumn::typing_beat`].

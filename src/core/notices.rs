@@ -2,13 +2,18 @@
 
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Reach, Route};
+use crate::core::command::{Caller, Command, Reach, Route, Topic, WatchState};
 use crate::core::effect::{Forward, ReplyTag};
 use crate::core::id::{ConversationId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};
 use crate::core::points::Point;
 use crate::core::user::{Fx, User};
+use crate::core::watches::Watching;
 use std::sync::Arc;
+
+/// Watchers whose waiting the owner was told of; few people have any.
+#[derive(Debug, Default)]
+pub(super) struct WaitingTold(Vec<Address>);
 
 impl User {
     /// Somebody can be reached now: he is told which of his sign-ins can't be
@@ -37,6 +42,60 @@ impl User {
             let ends = (from.clone(), to.clone());
             post(fx, person, ends, conversation, text(body));
         }
+    }
+
+    /// Somebody waits for consent, or the owner is there now: he is told once per watcher, unless
+    /// his clients can see it by themselves. A restart forgets who was told of; who still waits
+    /// then is named once more.
+    pub(super) fn announce_waiting(&mut self, fx: &mut Fx<'_, '_>) {
+        let hears = |p: &Point| {
+            let spec = &p.record.spec;
+            let reached = spec.reach == Reach::Full && p.doubted.is_none();
+            reached && !fx.shows_waiting(p.record.stack)
+        };
+        if self.is_node() || !self.points.iter().any(hears) || self.watches_watchers() {
+            return;
+        }
+        let waits = |w: &&Watching| {
+            let waiting = matches!(w.record.state, WatchState::Pending | WatchState::Waiting);
+            waiting && w.record.topic == Topic::Presence
+        };
+        let all = self.watches.iter().filter(waits);
+        let waiting: Vec<Address> = all.map(|w| w.record.watcher.clone()).collect();
+        let system = Address::new(&fx.rules().system_local, self.account().address.domain());
+        let Ok(from) = system else { return };
+        let person = self.person();
+        let to = self.account().address.clone();
+        let mut told = self.waiting_told.take().unwrap_or_default();
+        told.0.retain(|known| waiting.contains(known));
+        for watcher in waiting {
+            if told.0.contains(&watcher) {
+                continue;
+            }
+            let body = format!(
+                "{watcher} wants to see your presence and waits for your answer. Allow or block \
+                 {watcher} in your client's list of who may see you, or ask your administrator \
+                 (`tristack consent {to} accept {watcher}`)."
+            );
+            told.0.push(watcher);
+            let conversation = ConversationId(fx.random());
+            post(
+                fx,
+                person,
+                (from.clone(), to.clone()),
+                conversation,
+                text(body),
+            );
+        }
+        self.waiting_told = (!told.0.is_empty()).then_some(told);
+    }
+
+    /// Whether one of the owner's clients has asked who watches him.
+    fn watches_watchers(&self) -> bool {
+        let mut all = self.watches.iter();
+        all.any(|w| {
+            w.record.topic == Topic::Watchers && w.record.watcher_person == Some(self.person())
+        })
     }
 }
 

@@ -146,6 +146,7 @@ impl User {
             }
         }
         self.announce_send_only(fx);
+        self.announce_waiting(fx);
         let shown = |p: &&Point| p.record.stack == stack && self.holds(caller, p);
         let points = self.points.iter().filter(shown);
         Ok(Reply::Points(points.map(Point::info).collect()))

@@ -17,6 +17,7 @@ use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PersonId, PointId, Stack};
 use crate::core::message::{Fidelity, Kind};
+use crate::core::notices::WaitingTold;
 use crate::core::points::Point;
 use crate::core::port::{Account, PublicationRecord, Write};
 use crate::core::presence::View;
@@ -56,6 +57,10 @@ pub struct User {
     pub(super) shown_to: BTreeMap<Address, View>,
     pub(super) telling: Telling,
     pub(super) roll: Roll,
+    /// Watchers whose waiting the owner was told of by a text.
+    pub(super) waiting_told: Option<Box<WaitingTold>>,
+    /// The list of watchers is not what those who watch it were told.
+    pub(super) roll_changed: bool,
     /// Those who watch the calls may not know them.
     pub(super) calls_changed: bool,
     /// The fold may be out of date.
@@ -88,6 +93,8 @@ impl User {
             shown_to: BTreeMap::new(),
             telling: Telling::default(),
             roll: Roll::default(),
+            waiting_told: None,
+            roll_changed: false,
             calls_changed: false,
             stale: false,
             untold: false,
@@ -416,6 +423,10 @@ impl<'a, 'c> Fx<'a, 'c> {
 
     pub(super) fn typing_beat(&self, stack: Stack) -> Option<std::time::Duration> {
         self.cx.fidelity.typing_beat(stack)
+    }
+
+    pub(super) fn shows_waiting(&self, stack: Stack) -> bool {
+        self.cx.fidelity.shows_waiting(stack)
     }
 
     pub(super) fn next_number(&mut self) -> u32 {

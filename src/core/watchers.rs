@@ -89,8 +89,6 @@ impl From<Ended> for Happening {
 /// The list of watchers as those who watch it know it.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    /// It is not what they were told.
-    pub(super) changed: bool,
     last: Option<Time>,
     /// When they will be told.
     pub(super) at: Option<Time>,
@@ -115,7 +113,7 @@ impl User {
         if record.topic != Topic::Presence {
             return;
         }
-        self.roll.changed = true;
+        self.roll_changed = true;
         if !self.has_roll_readers() {
             return;
         }
@@ -133,11 +131,12 @@ impl User {
     /// Tells those who watch the watchers: a first change at once, followers merged (RFC 3857
     /// 4.10).
     pub(super) fn tell_roll(&mut self, fx: &mut Fx<'_, '_>) {
-        if !self.roll.changed {
+        if !self.roll_changed {
             return;
         }
         if !self.has_roll_readers() {
             self.roll = Roll::default();
+            self.roll_changed = false;
             return;
         }
         let now = fx.now();
@@ -147,7 +146,7 @@ impl User {
             self.roll.at = Some(due);
             return self.arm(due);
         }
-        self.roll.changed = false;
+        self.roll_changed = false;
         self.roll.at = None;
         self.roll.last = Some(now);
         let report = self.watcher_report(now);
@@ -176,7 +175,7 @@ impl User {
         self.arm(record.expires);
         self.watches
             .push(Watching::new(record, Happening::Timeout, now));
-        self.roll.changed = true;
+        self.roll_changed = true;
     }
 
     /// The id of the waiting watcher of that kind, who is there again.

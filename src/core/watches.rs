@@ -155,9 +155,12 @@ impl User {
         if fetch {
             self.fetched(fx, fresh);
         } else {
-            self.roll.changed |= watch.topic == Topic::Presence;
+            self.roll_changed |= watch.topic == Topic::Presence;
             self.watches.push(fresh);
             self.granted(fx, self.watches.len() - 1, watch.notify);
+        }
+        if admitted.state == WatchState::Pending {
+            self.announce_waiting(fx);
         }
         Ok(Reply::Watching {
             watch: Some(id),

@@ -350,7 +350,7 @@ pub struct Ua {
 }
 
 impl Ua {
-    fn new(name: &str, wire: Wire, local: SocketAddr) -> Self {
+    pub fn new(name: &str, wire: Wire, local: SocketAddr) -> Self {
         Self {
             name: name.to_owned(),
             local,

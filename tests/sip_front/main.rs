@@ -8,6 +8,7 @@ mod events;
 mod flows;
 mod form;
 mod house;
+mod lines;
 mod lists;
 mod message;
 mod presence;

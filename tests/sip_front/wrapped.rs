@@ -69,6 +69,7 @@ async fn bob_by_letters(
         invitation: Fidelity::Refused,
         receipt: Fidelity::Dropped,
         opaque: Fidelity::Refused,
+        shows_waiting: true,
     };
     let mut letters = None;
     let house = House::built("", change, |hub| {

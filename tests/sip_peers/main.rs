@@ -1,5 +1,5 @@
 //! SIP neighbours: two processes of two domains that find each other by a small name server, and
-//! Kamailio from Debian as a neighbouring domain.
+//! Kamailio from Debian as a neighbouring domain; a telephone system that is asked what lines do.
 #![allow(
     clippy::unwrap_used,
     clippy::format_collect,
@@ -18,6 +18,7 @@ mod server;
 
 mod calls;
 mod kamailio;
+mod lines;
 mod outside;
 mod pair;
 mod phone;

@@ -32,6 +32,7 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    shows_waiting: true,
     typing_beat: None,
 };
 

@@ -10,6 +10,7 @@ use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::exercise::{Answer, LETTERS, PHONES, World, address};
 use crate::core::id::WatchId;
+use crate::core::message::Content;
 use crate::core::presence::State;
 use crate::core::time::Time;
 use crate::core::watchers::WatcherReport;
@@ -152,6 +153,40 @@ fn a_stack_that_can_not_say_pending_shows_offline_and_is_told_nothing() {
     decide(&mut world, 0, 1, true);
     world.pass(secs(1));
     assert_eq!(heard(&mut world), ["1 Busy"]);
+}
+
+#[test]
+fn an_owner_whose_clients_show_nobody_waiting_is_told_once_by_a_text() {
+    let mut world = asking(3);
+    let texts = |world: &mut World| {
+        let events = std::mem::take(&mut world.events);
+        let body = |(_, event)| match event {
+            Event::Deliver { message, .. } => match &message.content {
+                Content::Text(text) => Some(text.body.split(' ').next().unwrap().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        events.into_iter().filter_map(body).collect::<Vec<_>>()
+    };
+    // Nobody there to be told yet; then all who wait, once each.
+    watch(&mut world, 0, 1, Topic::Presence);
+    assert_eq!(texts(&mut world), [""; 0]);
+    signed_in(&mut world, 0, LETTERS, "a");
+    assert_eq!(texts(&mut world), ["p1@example.com"]);
+    watch(&mut world, 0, 2, Topic::Presence);
+    assert_eq!(texts(&mut world), ["p2@example.com"]);
+    watch(&mut world, 0, 1, Topic::Presence);
+    signed_in(&mut world, 0, LETTERS, "b");
+    assert_eq!(texts(&mut world), [""; 0], "once");
+    // Who can see it by himself is told nothing.
+    signed_in(&mut world, 1, PHONES, "p");
+    watch(&mut world, 1, 2, Topic::Presence);
+    assert_eq!(texts(&mut world), [""; 0]);
+    signed_in(&mut world, 2, LETTERS, "c");
+    watch(&mut world, 2, 2, Topic::Watchers);
+    watch(&mut world, 2, 1, Topic::Presence);
+    assert_eq!(texts(&mut world), [""; 0]);
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Refused,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    // RVP has no word for it.
+    shows_waiting: false,
 };
 
 /// The same for registered targets, which read RVP's documents, an application's own among them;
@@ -76,6 +78,8 @@ const TARGET_FIDELITY: FidelityColumn = FidelityColumn {
     text: Fidelity::Exact,
     typing: Fidelity::Dropped,
     typing_beat: None,
+    // They are nobody's eyes.
+    shows_waiting: true,
     join: Fidelity::Exact,
     leave: Fidelity::Exact,
     invitation: Fidelity::Exact,

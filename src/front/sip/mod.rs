@@ -69,6 +69,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     // Made here for people whose clients make none (RFC 5438).
     receipt: Fidelity::Adapted,
     opaque: Fidelity::Refused,
+    // `presence.winfo`.
+    shows_waiting: true,
 };
 
 /// The front: its sockets are open, and it is attached to the hub.

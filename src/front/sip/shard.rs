@@ -49,6 +49,8 @@ pub(super) enum Pending {
     Refresh(Req, WatchId),
     /// Whether somebody here still watches somebody at a neighbour.
     Watched(Pair),
+    /// What a telephone line does is being published.
+    Line(Pair),
     /// The watch behind a list's entry.
     Member {
         list: WatchId,
@@ -358,6 +360,7 @@ impl Shard {
             Some(Pending::Forward(forwarding)) => self.callee_located(now, *forwarding, answer),
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
             Some(Pending::Watched(pair)) => self.upstream_looked(now, &pair, answer),
+            Some(Pending::Line(pair)) => self.line_published(&pair, answer),
             Some(Pending::Member {
                 list,
                 person,

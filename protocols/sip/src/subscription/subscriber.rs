@@ -110,6 +110,11 @@ impl Subscriber {
         self.refresh_at
     }
 
+    /// When it ends unless it is refreshed; `Millis::MAX` before anything was granted.
+    pub fn expires_at(&self) -> Millis {
+        self.expires_at
+    }
+
     /// The next SUBSCRIBE: the first, a refresh, or the end with `expires` 0. `authorization` is
     /// a whole header line's name and value.
     pub fn subscribe(

@@ -368,7 +368,7 @@ impl Shard {
         let challenges: Vec<Challenge> = answer
             .all(asks)
             .filter_map(|value| Challenge::parse(std::str::from_utf8(value).ok()?).ok())
-            .filter(|challenge| challenge.realm == proof.realm)
+            .filter(|challenge| proof.realm.is_empty() || challenge.realm == proof.realm)
             .collect();
         let repeated = errand.proofs > 1 && !challenges.iter().any(|c| c.stale);
         if errand.proofs > PROOFS || repeated {

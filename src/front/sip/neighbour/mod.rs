@@ -55,6 +55,8 @@ pub(super) struct Neighbours {
     /// Requests under way at one server.
     capacity: usize,
     orders: OnceLock<Weak<dyn Orders>>,
+    /// Lines to ask the telephone system for, and whose they are.
+    asked: Vec<(String, Address)>,
     standing: Mutex<HashMap<Address, Standing>>,
     servers: Mutex<HashMap<Arc<str>, Arc<Server>>>,
 }
@@ -186,6 +188,10 @@ impl Neighbours {
             check: config.sip.peers.check,
             capacity: config.limits.inbox_queue,
             orders: OnceLock::new(),
+            asked: match &config.sip.line_server {
+                Some(_) => config.sip.lines.clone().into_iter().collect(),
+                None => Vec::new(),
+            },
             standing: Mutex::default(),
             servers: Mutex::default(),
         });
@@ -219,6 +225,7 @@ impl Neighbours {
             of: of.clone(),
             person,
             by: by.clone(),
+            line: None,
         };
         if orders.is_some_and(|orders| !orders.order(order)) {
             tracing::warn!(%of, %by, "too many people at neighbours to watch at once");

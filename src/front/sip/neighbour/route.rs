@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Neighbour, Network, Trust};
 use crate::net::Identities;
+use sip::build::escape_user;
 use sip::header::Uri;
 use sip::locate::{Place, Target};
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub(in super::super) struct Known {
     pub(in super::super) config: Neighbour,
     pub(in super::super) key: Arc<str>,
     targets: Vec<Target>,
-    /// User, password and realm that we prove ourselves by.
+    /// User, password and realm (empty = any) that we prove ourselves by.
     pub(in super::super) proof: Option<Proof>,
 }
 
@@ -50,6 +51,8 @@ impl std::fmt::Debug for Proof {
 pub(in super::super) struct Routes {
     ours: Vec<String>,
     pub(in super::super) known: Vec<Known>,
+    /// Which of these is the telephone system that is asked what lines do.
+    line_server: Option<usize>,
     outbound: Vec<String>,
     /// Domains that RVP leads to, and those that it may look up: theirs first.
     rvp: Vec<String>,
@@ -60,9 +63,15 @@ impl Routes {
     /// From the configuration.
     pub(in super::super) fn new(config: &Config) -> Self {
         let rvp = config.rvp.peers.known.iter();
+        let peers = &config.sip.peers.known;
         Self {
             ours: config.server.domains.clone(),
-            known: config.sip.peers.known.iter().map(known).collect(),
+            known: peers
+                .iter()
+                .chain(&config.sip.line_server)
+                .map(known)
+                .collect(),
+            line_server: config.sip.line_server.as_ref().map(|_| peers.len()),
             outbound: config.sip.peers.outbound.clone(),
             rvp: rvp.flat_map(|peer| peer.domains.clone()).collect(),
             rvp_outbound: config.rvp.peers.outbound.clone(),
@@ -97,6 +106,33 @@ impl Routes {
             targets: vec![Target::domain(domain)],
             peer: None,
         })
+    }
+
+    /// The first domain of ours.
+    pub(in super::super) fn home(&self) -> Option<&str> {
+        self.ours.first().map(String::as_str)
+    }
+
+    /// The way to the telephone system that is asked what lines do.
+    pub(in super::super) fn line_server(&self) -> Option<Route> {
+        let known = self.known.get(self.line_server?)?;
+        Some(Route {
+            key: Arc::clone(&known.key),
+            targets: known.targets.clone(),
+            peer: self.line_server,
+        })
+    }
+
+    /// The URIs of a SUBSCRIBE to one line there: of the line, and of us.
+    pub(in super::super) fn line_ends(&self, line: &str) -> Option<(String, String)> {
+        let config = &self.known.get(self.line_server?)?.config;
+        let (scheme, place) = config.route.first()?.split_once(':')?;
+        let home = self.home().unwrap_or_default();
+        let us = match &config.user {
+            Some(user) => format!("sip:{}@{home}", escape_user(user)),
+            None => format!("sip:{home}"),
+        };
+        Some((format!("{scheme}:{}@{place}", escape_user(line)), us))
     }
 
     /// The neighbour that may speak for a domain.

@@ -20,10 +20,32 @@ const SOME: usize = 1_000;
 impl Neighbours {
     /// After the hub has opened; until dropped.
     pub(in super::super) async fn run(self: Arc<Self>) {
+        self.ask_lines().await;
         self.resume().await;
         loop {
             sleep(LOOK).await;
             self.forget().await;
+        }
+    }
+
+    /// Every line is asked for at the telephone system, anew after each start.
+    async fn ask_lines(&self) {
+        let orders = self.orders.get().and_then(Weak::upgrade);
+        let (Some(orders), Some(domain)) = (orders, self.routes.home()) else {
+            return;
+        };
+        for (line, owner) in &self.asked {
+            let by = match Address::new(line, domain) {
+                Ok(by) => by,
+                Err(error) => {
+                    tracing::error!(line, %error, "a line of this name can't be asked for");
+                    continue;
+                }
+            };
+            let order = Order::line(line, owner, by);
+            while !orders.order(order.clone()) {
+                sleep(CROWD).await;
+            }
         }
     }
 
@@ -45,6 +67,7 @@ impl Neighbours {
                     of: guest.address.clone(),
                     person: guest.person,
                     by: watch.watcher,
+                    line: None,
                 };
                 if !self.hub.directory().is_ours(order.by.domain()) {
                     continue;

@@ -4,8 +4,10 @@
 //! there (RFC 6665 4.1), made in his name; what it tells is shown to him alone
 //! ([`Command::ShowTo`]). Each belongs to the shard that its Call-ID leads to. Once per
 //! `peer_check` one subscription at each server is refreshed: that is how we notice that a server
-//! is gone (its people are shown offline) or has forgotten us (subscribed anew).
+//! is gone (its people are shown offline) or has forgotten us (subscribed anew). Telephone lines are
+//! watched the same way, see `line`.
 
+mod line;
 mod told;
 
 use super::errand::{Draft, Ending, bare};
@@ -21,6 +23,8 @@ use crate::front::sip::shard::{Pending, Shard};
 use crate::front::sip::translate::PIDF;
 use crate::hub::{Answer, ReplyTo};
 use bytes::Bytes;
+use line::{LINE, Line, Owed};
+use sip::body::dialog_info::CONTENT_TYPE as DIALOG_INFO;
 use sip::dialog::Stamp;
 use sip::flow::{Flow, Millis};
 use sip::subscription::{EventId, Next, Subscriber};
@@ -51,9 +55,11 @@ pub(in super::super) struct Order {
     pub(in super::super) of: Address,
     pub(in super::super) person: PersonId,
     pub(in super::super) by: Address,
+    /// A telephone line by its name instead: `of` is its owner, `by` the line itself.
+    pub(in super::super) line: Option<String>,
 }
 
-/// The stand-in, and who watches it.
+/// The stand-in, and who watches it; for a telephone line [`LINE`] and the line.
 pub(in super::super) type Pair = (PersonId, Address);
 
 /// One watcher's subscription.
@@ -70,6 +76,7 @@ pub(in super::super) struct Upstream {
     offline: bool,
     since: Millis,
     expires: u32,
+    line: Option<Box<Line>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +157,12 @@ impl Shard {
             return;
         }
         let front = Arc::clone(&self.front);
-        let Some(route) = front.neighbours.routes.of(order.of.domain()) else {
-            return;
+        let routes = &front.neighbours.routes;
+        let route = match &order.line {
+            Some(_) => routes.line_server(),
+            None => routes.of(order.of.domain()),
         };
+        let Some(route) = route else { return };
         if self.upstreams.all.len() >= MOST / front.inboxes().len().max(1) {
             tracing::warn!(of = %order.of, by = %pair.1, "too many people at neighbours are watched");
             return;
@@ -168,6 +178,7 @@ impl Shard {
             offline: false,
             since: now,
             expires: LEASE,
+            line: order.line.map(|name| Box::new(Line::new(name))),
         };
         if let Some(old) = self.upstreams.all.insert(pair.clone(), upstream) {
             self.upstreams.by_call.remove(&old.call_id);
@@ -188,6 +199,9 @@ impl Shard {
         self.upstreams.by_call.insert(call_id.clone(), pair.clone());
         upstream.call_id = call_id;
         upstream.subscriber = None;
+        if let Some(line) = &mut upstream.line {
+            line.forget();
+        }
         self.upstream_ask(now, pair);
     }
 
@@ -232,24 +246,33 @@ impl Shard {
         proof: Option<(&str, &str)>,
     ) -> Option<Bytes> {
         let contact = self.contact(flow);
+        let front = Arc::clone(&self.front);
         let upstream = self.upstreams.all.get_mut(pair)?;
+        let (package, target, local) = match &mut upstream.line {
+            Some(line) => {
+                line.asked_at(flow.peer.ip());
+                let ends = front.neighbours.routes.line_ends(line.name())?;
+                ("dialog", ends.0, ends.1)
+            }
+            None => ("presence", uri_of(&upstream.of), uri_of(&pair.1)),
+        };
+        let takes = upstream.takes();
         let expires = if upstream.state == Held::Ending {
             0
         } else {
             upstream.expires
         };
         let call_id = &upstream.call_id;
-        let of = &upstream.of;
         let subscriber = upstream.subscriber.get_or_insert_with(|| {
             Subscriber::new(
                 EventId {
-                    package: "presence".into(),
+                    package: package.into(),
                     id: None,
                 },
-                &uri_of(of),
-                &format!("<{}>", uri_of(&pair.1)),
+                &target,
+                &format!("<{local}>"),
                 &contact,
-                PIDF,
+                takes,
                 call_id,
                 &super::own_id(),
             )
@@ -289,6 +312,7 @@ impl Shard {
                 let due = subscriber.refresh_at();
                 tracing::debug!(of = %upstream.of, by = %pair.1, peer = %key, "watching");
                 self.upstreams.set(pair, Held::Live, due);
+                self.line_owes(pair, Owed::Lease);
             }
             Next::Longer(seconds) if seconds <= 24 * 3600 => {
                 upstream.expires = seconds;
@@ -395,7 +419,13 @@ impl Shard {
         let Some(upstream) = self.upstreams.all.get_mut(pair) else {
             return;
         };
-        if !std::mem::replace(&mut upstream.offline, true) {
+        if std::mem::replace(&mut upstream.offline, true) {
+            return;
+        }
+        if let Some(line) = &mut upstream.line {
+            line.hang_up();
+            self.line_owes(pair, Owed::Calls);
+        } else {
             let of = upstream.of.clone();
             self.upstream_show(pair, &of, Some(Presence::of(State::Offline)));
         }
@@ -470,6 +500,8 @@ impl Shard {
         let all = self.upstreams.all.iter();
         let pairs: Vec<Pair> = all
             .filter(|(_, upstream)| upstream.state != Held::Ending && old(upstream))
+            // A line is asked for as long as it is configured.
+            .filter(|(pair, _)| pair.0 != LINE)
             .map(|(pair, _)| pair.clone())
             .collect();
         for pair in pairs {
@@ -508,6 +540,16 @@ impl Shard {
             Held::Down => self.let_go(pair),
             // The next look finds it answered.
             Held::Asked | Held::Ending => {}
+        }
+    }
+}
+
+impl Upstream {
+    /// The type of body that is asked for.
+    fn takes(&self) -> &'static str {
+        match self.line {
+            Some(_) => DIALOG_INFO,
+            None => PIDF,
         }
     }
 }

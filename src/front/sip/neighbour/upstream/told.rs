@@ -1,16 +1,42 @@
 //! What neighbours tell us in the subscriptions that we hold there (RFC 6665 4.1.3).
 
-use super::{Held, PAUSE, Pair, REFUSED};
+use super::line::Line;
+use super::{Held, PAUSE, Pair, REFUSED, Upstream};
+use crate::core::calls::Calls;
+use crate::core::presence::Presence;
+use crate::front::sip::event::dialog;
 use crate::front::sip::shard::{Req, Shard};
-use crate::front::sip::translate::{PIDF, read_pidf};
+use crate::front::sip::translate::read_pidf;
 use sip::flow::Millis;
 use sip::subscription::{Reason, Told};
 use sip::{HeaderId, RawMessage};
+
+/// What a body says.
+enum News {
+    Presence(Presence),
+    Calls(Calls),
+}
+
+impl Upstream {
+    fn read(&self, notify: &RawMessage) -> Option<News> {
+        let kind = notify.content_type().ok().flatten()?;
+        if !kind.is(self.takes()) {
+            return None;
+        }
+        let body = notify.body();
+        match self.line {
+            // Whatever that system calls the line: the dialog says which one was asked for.
+            Some(_) => Some(News::Calls(dialog::read(body).ok()?.0)),
+            None => read_pidf(body).map(News::Presence),
+        }
+    }
+}
 
 impl Shard {
     /// A NOTIFY (RFC 6665 4.1.3): in a dialog of ours, or nobody's.
     pub(in crate::front::sip) fn upstream_told(&mut self, now: Millis, req: &Req) {
         let call_id = req.message.call_id().unwrap_or_default();
+        let front = std::sync::Arc::clone(&self.front);
         let pair = self.upstreams.by_call.get(call_id).cloned();
         let Some((pair, upstream)) = pair.and_then(|pair| {
             let upstream = self.upstreams.all.get_mut(&pair)?;
@@ -18,6 +44,18 @@ impl Shard {
         }) else {
             return self.respond(now, req, 481, |r| r);
         };
+        let source = req.flow.peer.ip();
+        let at_place = front
+            .neighbours
+            .routes
+            .is_place_of(upstream.route.peer, source);
+        let elsewhere = |line: &Line| !line.was_asked_at(source) && !at_place;
+        if upstream.line.as_deref().is_some_and(elsewhere) {
+            tracing::warn!(peer = %req.flow.peer, line = %pair.1, "a report on a line from elsewhere: 481");
+            return self.respond(now, req, 481, |r| r);
+        }
+        let news = upstream.read(&req.message);
+        let takes = upstream.takes();
         let Some(subscriber) = &mut upstream.subscriber else {
             return self.respond(now, req, 481, |r| r);
         };
@@ -28,30 +66,29 @@ impl Shard {
             let due = upstream.due;
             self.upstreams.next = Some(self.upstreams.next.map_or(due, |next| next.min(due)));
         }
-        let kind = req.message.content_type().ok().flatten();
-        let pidf = kind.is_some_and(|kind| kind.is(PIDF));
         let body = req.message.body();
-        let presence = pidf.then(|| read_pidf(body)).flatten();
         let (status, ended) = match told {
             Told::Foreign => (481, None),
             Told::Stale => (500, None),
-            Told::State if !body.is_empty() && presence.is_none() => (415, None),
+            Told::State if !body.is_empty() && news.is_none() => (415, None),
             Told::State => (200, None),
             Told::Ended { reason } => (200, Some(reason)),
         };
         let of = upstream.of.clone();
         let ending = upstream.state == Held::Ending;
-        let state = presence.as_ref().map(|presence| presence.state);
-        tracing::debug!(%of, by = %pair.1, ?told, ?state, octets = body.len(), "told by a neighbour");
+        tracing::debug!(%of, by = %pair.1, ?told, octets = body.len(), "told by a neighbour");
         if status == 200
-            && let Some(presence) = presence
+            && let Some(news) = news
             && !ending
         {
             upstream.offline = false;
-            self.upstream_show(&pair, &of, Some(presence));
+            match news {
+                News::Presence(presence) => self.upstream_show(&pair, &of, Some(presence)),
+                News::Calls(calls) => self.line_told(now, &pair, calls),
+            }
         }
         self.respond(now, req, status, |r| match status {
-            415 => r.header(HeaderId::Accept, PIDF),
+            415 => r.header(HeaderId::Accept, takes),
             _ => r,
         });
         if let Some(reason) = ended {

@@ -320,6 +320,12 @@ impl User {
         self.deliveries.iter().position(|d| d.message.id == message)
     }
 
+    /// The delivery ends before anything of it was let out.
+    pub(super) fn refuse(&mut self, fx: &mut Fx<'_, '_>, at: usize, error: &Error) {
+        self.answer(fx, at, &Err(error.clone()));
+        self.deliveries.remove(at);
+    }
+
     /// Everything under way fails: the account is gone.
     pub(super) fn abandon_deliveries(&mut self, fx: &mut Fx<'_, '_>) {
         for at in 0..self.deliveries.len() {

@@ -4,6 +4,7 @@
 //! Outcomes of one person keep their order; another person's never wait for them.
 
 mod admission;
+mod archive;
 mod board;
 mod clock;
 mod directory;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
+pub use archive::{ArchiveHealth, ArchiveRules};
 pub use board::{TargetBoard, TargetState};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Elsewhere, Resolution, Want, stranger};

@@ -1,6 +1,7 @@
 //! What the handle, the shards and their helpers share.
 
 use super::admission::Hall;
+use super::archive::ArchiveState;
 use super::inside;
 use super::mailbox::Mailbox;
 use super::{Clock, Directory, Envelope, Settings, Stats, TargetBoard, TraceLog};
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     pub(super) trace: TraceLog,
     pub(super) stats: Stats,
     pub(super) board: TargetBoard,
+    pub(super) archive: ArchiveState,
     pub(super) settings: Settings,
     pub(super) mailboxes: Vec<Mailbox>,
     /// Set by `open`; before that nothing runs.

@@ -24,8 +24,11 @@ pub(super) enum From {
         generation: u64,
         /// Set when an earlier outcome of that person could not be stored: what follows it was
         /// made on a state that never became durable and must not be stored either.
-        doomed: Arc<AtomicBool>,
+        /// `None`: if this outcome is not stored, it is taken back, and what follows stands.
+        doomed: Option<Arc<AtomicBool>>,
     },
+    /// The archive, where nobody waits.
+    Archive,
     /// An operator.
     Operator(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -33,8 +36,11 @@ pub(super) enum From {
 impl Job {
     fn doomed(&self) -> bool {
         match &self.from {
-            From::Person { doomed, .. } => doomed.load(Ordering::Acquire),
-            From::Operator(_) => false,
+            From::Person {
+                doomed: Some(doomed),
+                ..
+            } => doomed.load(Ordering::Acquire),
+            From::Person { doomed: None, .. } | From::Operator(_) | From::Archive => false,
         }
     }
 }
@@ -144,6 +150,8 @@ fn error_again(error: &StoreError) -> StoreError {
 struct Done<'a> {
     shared: &'a Shared,
     shards: Vec<Vec<Written>>,
+    /// Rows of the archive that nobody waits for.
+    along: usize,
 }
 
 impl<'a> Done<'a> {
@@ -151,18 +159,25 @@ impl<'a> Done<'a> {
         Self {
             shared,
             shards: vec![Vec::new(); shared.mailboxes.len()],
+            along: 0,
         }
     }
 
     fn fail(&mut self, job: Job, error: StoreError) {
-        if let From::Person { doomed, .. } = &job.from {
+        if let From::Person {
+            doomed: Some(doomed),
+            ..
+        } = &job.from
+        {
             doomed.store(true, Ordering::Release);
         }
         self.job(job, Err(error));
     }
 
     fn job(&mut self, job: Job, result: Result<(), StoreError>) {
+        self.archived(&job, result.as_ref().map(|()| ()));
         match job.from {
+            From::Archive => {}
             From::Operator(waiting) => drop(waiting.send(result)),
             From::Person {
                 person, generation, ..
@@ -179,7 +194,35 @@ impl<'a> Done<'a> {
         }
     }
 
+    /// What the archive's state becomes by a job.
+    fn archived(&mut self, job: &Job, result: Result<(), &StoreError>) {
+        let of_archive = |write: &&Write| matches!(write, Write::Archive(_));
+        let rows = job.writes.iter().filter(of_archive).count();
+        if rows == 0 {
+            return;
+        }
+        let count = u64::try_from(rows).unwrap_or(0);
+        let counter = match result {
+            Ok(()) => &self.shared.stats.archived,
+            Err(_) => &self.shared.stats.archive_failures,
+        };
+        counter.add(count);
+        let required = matches!(job.from, From::Person { .. });
+        // What an operator could not store is told to him.
+        if result.is_ok() || !matches!(job.from, From::Operator(_)) {
+            self.shared.archive.note(count, required, result);
+        }
+        if matches!(job.from, From::Archive) {
+            self.along += rows;
+        }
+    }
+
     fn send(self) {
+        if self.along > 0 && self.shared.archive.done(self.along) {
+            for mailbox in &self.shared.mailboxes {
+                mailbox.tell(Inside::Room);
+            }
+        }
         for (mailbox, written) in self.shared.mailboxes.iter().zip(self.shards) {
             if !written.is_empty() {
                 mailbox.tell(Inside::Committed(written));

@@ -227,6 +227,7 @@ impl Postman {
         let at = wire.endpoint.map(|endpoint| endpoint.ip());
         let form = self.dialects.form(job.person, at, &wire.agent);
         let body = render::message(self, &wire, message, form)?;
+        self.hub.rendered(message.id, point.id, &body);
         let head = Head {
             from: self.names.href(&message.from, &wire.spoken),
             subscription: point.id.0,

@@ -1,0 +1,397 @@
+//! Capture for the archive: who is archived, what became of his messages, how the archive is doing.
+//!
+//! It is no admission hook but a write of the commit stage (`decisions.md` 17): the core says that a
+//! message is admitted, and before anything of that is let out its row is with the writer. Where the
+//! archive is `required` the row is stored with, and like, everything else that must be durable first;
+//! where it is `on` it goes along with the next commit and nobody waits.
+
+use super::Directory;
+use super::shared::Shared;
+use super::writer::{From, Job};
+use crate::archive::record::{self, About, ResultHead};
+use crate::core::address::Address;
+use crate::core::archive::{Entry, Link, Policy};
+use crate::core::id::{MessageId, PointId, Stack};
+use crate::core::message::Message;
+use crate::core::port::{Account, StoreError, Write};
+use crate::core::time::Time;
+use crate::core::trace::{Checkpoint, Step};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Rows with the writer beyond which shards take no outside work.
+const OUTSTANDING: usize = 8_192;
+/// A message of which no result came for so long is forgotten (kept texts: see [`KEPT`]).
+const FORGOTTEN: Duration = Duration::from_hours(1);
+/// The same for kept texts, whose time others limit.
+const KEPT: Duration = Duration::from_hours(24 * 31);
+/// Pause between two looks for forgotten messages.
+const SWEEP: Duration = Duration::from_mins(10);
+/// Renderings remembered until their outcome comes.
+const RENDERINGS: usize = 65_536;
+
+/// Who is archived.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveRules {
+    /// People of our domains about whom nothing else is said.
+    pub policy: Policy,
+    /// By domain.
+    pub domains: BTreeMap<String, Policy>,
+    /// By group: members of a node.
+    pub groups: BTreeMap<Address, Policy>,
+    /// By person.
+    pub people: BTreeMap<Address, Policy>,
+    /// Local part of the server's own address, whose notices nothing waits for.
+    pub system_local: String,
+}
+
+impl ArchiveRules {
+    /// Whether anybody is archived.
+    pub fn is_on(&self) -> bool {
+        let named = self.domains.values();
+        let named = named
+            .chain(self.groups.values())
+            .chain(self.people.values());
+        self.policy != Policy::Off || named.copied().any(|policy| policy != Policy::Off)
+    }
+
+    /// The strictest word about anybody who takes part.
+    fn of(&self, directory: &Directory, message: &Message, members: &[Address]) -> Policy {
+        let both = [&message.from, &message.to];
+        let all = both.into_iter().chain(members);
+        let policy = all.map(|who| self.of_person(directory, who)).max();
+        let policy = policy.unwrap_or_default();
+        // A notice of the server itself must be able to say that the archive is not there.
+        if *message.from.local() == *self.system_local {
+            return policy.min(Policy::On);
+        }
+        policy
+    }
+
+    fn of_person(&self, directory: &Directory, who: &Address) -> Policy {
+        let of_domain = || {
+            if !directory.is_ours(who.domain()) {
+                return Policy::Off;
+            }
+            let own = self.domains.get(who.domain());
+            own.copied().unwrap_or(self.policy)
+        };
+        if self.people.is_empty() && self.groups.is_empty() {
+            return of_domain();
+        }
+        let account = match directory.resolve(who) {
+            super::Resolution::Local(account) => Some(account),
+            super::Resolution::UnknownUser | super::Resolution::Foreign => None,
+        };
+        let names = || {
+            let account = account.as_deref();
+            let named = account
+                .map(|account| &account.aliases[..])
+                .unwrap_or_default();
+            let canonical = account.map(|account| &account.address);
+            [who].into_iter().chain(canonical).chain(named)
+        };
+        if let Some(own) = names().find_map(|name| self.people.get(name)) {
+            return *own;
+        }
+        let in_group = |group: &Address| match directory.resolve(group) {
+            super::Resolution::Local(node) => {
+                let node = node.node.as_ref();
+                node.is_some_and(|node| names().any(|name| node.members.contains(name)))
+            }
+            super::Resolution::UnknownUser | super::Resolution::Foreign => false,
+        };
+        let groups = self.groups.iter().filter(|(group, _)| in_group(group));
+        groups
+            .map(|(_, policy)| *policy)
+            .max()
+            .unwrap_or_else(of_domain)
+    }
+}
+
+/// How the archive is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveHealth {
+    /// All that had to be stored was.
+    Good,
+    /// Rows were lost; delivery went on.
+    Failing,
+    /// Messages are refused because they can't be stored.
+    Refusing,
+}
+
+/// What shards, writer and fronts share about the archive.
+#[derive(Debug, Default)]
+pub(super) struct ArchiveState {
+    outstanding: AtomicUsize,
+    health: AtomicU8,
+    lost: AtomicU64,
+    renderings: Mutex<Renderings>,
+}
+
+#[derive(Debug, Default)]
+struct Renderings {
+    order: VecDeque<(MessageId, PointId)>,
+    digests: HashMap<(MessageId, PointId), Link>,
+}
+
+impl ArchiveState {
+    /// Whether the writer has so many rows that no more outside work should be taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.outstanding.load(Ordering::Acquire) < OUTSTANDING
+    }
+
+    /// The writer is through with rows that nobody waits for; true if there is room again.
+    pub(super) fn done(&self, rows: usize) -> bool {
+        let before = self.outstanding.fetch_sub(rows, Ordering::AcqRel);
+        before >= OUTSTANDING && before - rows < OUTSTANDING
+    }
+
+    /// What became of rows.
+    pub(super) fn note(&self, rows: u64, required: bool, result: Result<(), &StoreError>) {
+        let health = match (result, required) {
+            (Ok(()), _) => 0,
+            (Err(_), false) => {
+                self.lost.fetch_add(rows, Ordering::AcqRel);
+                1
+            }
+            (Err(_), true) => 2,
+        };
+        let before = if health == 0 {
+            self.health.swap(0, Ordering::AcqRel)
+        } else {
+            self.health.fetch_max(health, Ordering::AcqRel)
+        };
+        match (before, result) {
+            (0, Err(error)) if required => {
+                tracing::error!(%error, "archive: not stored, so not delivered (`required`)");
+            }
+            (0, Err(error)) => {
+                tracing::error!(%error, rows, "archive: not stored; delivery goes on")
+            }
+            (1.., Ok(())) => tracing::info!("archive: stores again"),
+            _ => {}
+        }
+    }
+
+    /// How it is doing.
+    pub(super) fn health(&self) -> ArchiveHealth {
+        match self.health.load(Ordering::Acquire) {
+            0 => ArchiveHealth::Good,
+            1 => ArchiveHealth::Failing,
+            _ => ArchiveHealth::Refusing,
+        }
+    }
+
+    /// Rows lost since last asked.
+    pub(super) fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::AcqRel)
+    }
+
+    /// Puts a count back that could not be noted down.
+    pub(super) fn put_lost(&self, rows: u64) {
+        self.lost.fetch_add(rows, Ordering::AcqRel);
+    }
+
+    /// A front has written a message for a point.
+    pub(super) fn rendered(&self, key: (MessageId, PointId), octets: &[u8]) {
+        let digest = crate::archive::chain::digest(octets);
+        let mut all = self.renderings();
+        if all.digests.insert(key, digest).is_some() {
+            return;
+        }
+        all.order.push_back(key);
+        if all.order.len() > RENDERINGS
+            && let Some(oldest) = all.order.pop_front()
+        {
+            all.digests.remove(&oldest);
+        }
+    }
+
+    fn take_rendering(&self, key: (MessageId, PointId)) -> Option<Link> {
+        // Its place in the order goes by and by: looking for it would cost more.
+        self.renderings().digests.remove(&key)
+    }
+
+    fn renderings(&self) -> MutexGuard<'_, Renderings> {
+        self.renderings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be done about an admitted message.
+pub(super) enum Capture {
+    /// Nothing.
+    No,
+    /// To be stored with the next commit; nobody waits.
+    Along(Entry),
+    /// To be stored first.
+    First(Entry),
+}
+
+/// The messages of one shard whose results are archived.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    open: HashMap<MessageId, Vec<Open>>,
+    sweep: Time,
+}
+
+/// One recipient of one message.
+#[derive(Debug)]
+struct Open {
+    to: Address,
+    since: Time,
+    kept: bool,
+    /// Points whose outcome is not known.
+    routed: Vec<(PointId, Stack)>,
+}
+
+impl Ledger {
+    /// Decides about a message of this shard's `account`; its results are archived from now on.
+    pub(super) fn admit(
+        &mut self,
+        shared: &Shared,
+        account: Option<&Account>,
+        message: &Message,
+        copy: bool,
+    ) -> Capture {
+        let rules = &shared.settings.archive;
+        let node = account.and_then(|account| account.node.as_ref());
+        let members = node.map(|node| &node.members[..]).unwrap_or_default();
+        let policy = rules.of(&shared.directory, message, members);
+        if policy == Policy::Off {
+            return Capture::No;
+        }
+        self.open(message, shared.clock.now(), false);
+        if copy {
+            return Capture::No;
+        }
+        let ours = |address: &Address| shared.directory.is_ours(address.domain());
+        let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+        let about = About {
+            direction: match (ours(&message.from), ours(&message.to)) {
+                (true, true) => "inside",
+                (false, true) => "inbound",
+                (true, false) => "outbound",
+                (false, false) => "passing",
+            },
+            members: &members,
+        };
+        let entry = record::message(message, about);
+        if policy == Policy::Required {
+            Capture::First(entry)
+        } else {
+            Capture::Along(entry)
+        }
+    }
+
+    /// A kept text from before the restart.
+    pub(super) fn reopen(&mut self, shared: &Shared, message: &Message) {
+        let rules = &shared.settings.archive;
+        if rules.of(&shared.directory, message, &[]) != Policy::Off {
+            self.open(message, shared.clock.now(), true);
+        }
+    }
+
+    fn open(&mut self, message: &Message, now: Time, kept: bool) {
+        self.open.entry(message.id).or_default().push(Open {
+            to: message.to.clone(),
+            since: now,
+            kept,
+            routed: Vec::new(),
+        });
+        if now >= self.sweep {
+            self.sweep = now.after(SWEEP);
+            self.open.retain(|_, all| {
+                all.retain(|open| now.since(open.since) < if open.kept { KEPT } else { FORGOTTEN });
+                !all.is_empty()
+            });
+        }
+    }
+
+    /// The row of a checkpoint of `to`'s, if it is a result and the message is archived.
+    pub(super) fn result(
+        &mut self,
+        state: &ArchiveState,
+        to: &Account,
+        checkpoint: &Checkpoint,
+    ) -> Option<Entry> {
+        let all = self.open.get_mut(&checkpoint.message)?;
+        let mine = |open: &Open| open.to == to.address || to.aliases.contains(&open.to);
+        let at = all.iter().position(mine)?;
+        let open = all.get_mut(at)?;
+        let mut over = false;
+        let (what, point, why) = match &checkpoint.step {
+            Step::Routed(points) => {
+                open.routed.clone_from(points);
+                return None;
+            }
+            Step::Delivered(point) => ("delivered", Some(*point), String::new()),
+            Step::AttemptFailed(point, outcome) => ("failed", Some(*point), format!("{outcome:?}")),
+            Step::Redelivered(point) => ("again", Some(*point), String::new()),
+            Step::Kept => {
+                open.kept = true;
+                ("kept", None, String::new())
+            }
+            Step::Dropped(why) => {
+                over = true;
+                ("dropped", None, (*why).to_owned())
+            }
+            Step::Failed(error) => {
+                over = true;
+                ("refused", None, error.to_string())
+            }
+            Step::Accepted { .. }
+            | Step::Authorised
+            | Step::Receipt(_)
+            | Step::Duplicate
+            | Step::SenderTold => return None,
+        };
+        let stack = point.and_then(|point| open.routed.iter().find(|(id, _)| *id == point));
+        let stack = stack.map(|(_, stack)| stack.name().to_owned());
+        let key = point.map(|point| (checkpoint.message, point));
+        let rendering = match what {
+            "delivered" | "failed" => key.and_then(|key| state.take_rendering(key)),
+            _ => None,
+        };
+        let head = ResultHead {
+            id: checkpoint.message.to_string(),
+            to: open.to.to_string(),
+            what: what.to_owned(),
+            point: point.map(|point| point.0),
+            stack: stack.unwrap_or_default(),
+            why,
+            rendering: rendering
+                .map(|digest| record::shown(&digest))
+                .unwrap_or_default(),
+            ..ResultHead::default()
+        };
+        if let (Some(point), "delivered" | "failed") = (point, what) {
+            open.routed
+                .retain(|(id, _)| *id != point || (what == "failed" && open.kept));
+            over |= open.routed.is_empty() && (what == "delivered" || !open.kept);
+        }
+        if over {
+            all.remove(at);
+            if all.is_empty() {
+                self.open.remove(&checkpoint.message);
+            }
+        }
+        Some(record::result(checkpoint.at, head))
+    }
+}
+
+/// Sends a row along with the next commit.
+pub(super) fn send(shared: &Shared, writer: &mpsc::UnboundedSender<Job>, entry: Entry) {
+    shared.archive.outstanding.fetch_add(1, Ordering::AcqRel);
+    let job = Job {
+        writes: vec![Write::Archive(Box::new(entry))],
+        from: From::Archive,
+    };
+    // The writer ends only after the shards.
+    let _ = writer.send(job);
+}

@@ -1,5 +1,6 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
+use super::archive::ArchivePolicy;
 use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
@@ -22,14 +23,6 @@ words! {
 }
 
 words! {
-    /// Whether conversations are archived.
-    Archive {
-        /// No.
-        Off = "off",
-    }
-}
-
-words! {
     /// Whether people are asked before somebody may watch them.
     Consent {
         /// No: whoever may by the defaults does.
@@ -47,7 +40,9 @@ pub struct Domain {
     /// Texts to somebody who is not signed in.
     pub offline: Option<Offline>,
     /// Archive of conversations.
-    pub archive: Option<Archive>,
+    pub archive: Option<ArchivePolicy>,
+    /// Bodies of the archive are erased after so many days; 0 = never.
+    pub retention_days: Option<u32>,
     /// Consent before watching.
     pub consent: Option<Consent>,
     /// With `consent = "confirm"`: watching somebody is consent to being watched by him.
@@ -64,7 +59,7 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery`, `offline` and `archive` have one value each as yet: any other is refused instead
+    /// `delivery` and `offline` have one value each as yet: any other is refused instead
     /// of being accepted without effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
@@ -83,6 +78,7 @@ impl Domain {
             delivery: r.option("delivery"),
             offline: r.option("offline"),
             archive: r.option("archive"),
+            retention_days: super::archive::days(r),
             consent: r.option("consent"),
             consent_mutual: r.option("consent_mutual"),
             realm,

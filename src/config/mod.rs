@@ -4,6 +4,7 @@
 //! and remembers which ([`Config::settings`]). All faults are reported at once, with places.
 
 mod admin;
+mod archive;
 mod auth;
 mod domain;
 mod limits;
@@ -22,8 +23,9 @@ mod tls;
 mod value;
 
 pub use admin::Admin;
+pub use archive::{Archive, ArchivePolicy};
 pub use auth::{Auth, Keep, Kerberos, Ntlm};
-pub use domain::{Archive, Consent, Delivery, Domain, Offline};
+pub use domain::{Consent, Delivery, Domain, Offline};
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use neighbours::{Neighbour, Neighbours, Trust};
@@ -49,8 +51,9 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 11] = [
-    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "log", "limits", "domain",
+const SECTIONS: [&str; 12] = [
+    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "log", "limits",
+    "archive", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -76,6 +79,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[archive]`
+    pub archive: Archive,
     /// `[domain."..."]`, by normalised name: what differs there from the global settings.
     pub domains: BTreeMap<String, Domain>,
     /// Every effective setting with its origin, in order of sections.
@@ -191,6 +196,11 @@ impl Config {
         self.server.data_dir.join("tristack.lock")
     }
 
+    /// The key that signs the archive's seals and exports.
+    pub fn archive_key(&self) -> PathBuf {
+        self.server.data_dir.join("archive.key")
+    }
+
     /// The key that seals credentials.
     pub fn key_file(&self) -> PathBuf {
         match &self.auth.key_file {
@@ -223,6 +233,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
         auth: section(source, root, "auth", |r| Auth::read(r, &server.domains)),
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
+        archive: section(source, root, "archive", |r| Archive::read(r, &first)),
         server,
         domains,
         settings: Vec::new(),

@@ -112,8 +112,17 @@ fn faults_name_place_and_nearest_key() {
             "one of [server] domains",
         ),
         (
-            "[domain.\"example.com\"]\narchive = \"on\"",
-            "expected \"off\"",
+            "[domain.\"example.com\"]\narchive = \"maybe\"",
+            "expected \"off\" or \"on\" or \"required\"",
+        ),
+        ("[archive]\nretention_days = 99999", "at most 36525"),
+        (
+            "[archive.people]\n\"alice\" = \"on\"",
+            "archive `people`: \"alice\" = \"on\"",
+        ),
+        (
+            "[archive.groups]\n\"traders\" = \"required\"",
+            "write its path, like /groups/traders",
         ),
         (
             "[rvp.host_domains]\n\"im.b\" = \"b.example\"",

@@ -7,8 +7,9 @@ use crate::core::id::PersonId;
 use crate::core::port::{Store, StoreError, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// What is to be written as a whole.
 pub(super) struct Job {
@@ -34,6 +35,10 @@ pub(super) enum From {
 }
 
 impl Job {
+    fn is_awaited(&self) -> bool {
+        !matches!(self.from, From::Archive)
+    }
+
     fn doomed(&self) -> bool {
         match &self.from {
             From::Person {
@@ -53,18 +58,37 @@ pub(super) async fn run<S: Store>(
 ) {
     let (rows, wait) = (shared.settings.commit_rows, shared.settings.commit_wait);
     while let Some(first) = jobs.recv().await {
-        let start = Instant::now();
-        let mut count = first.writes.len();
-        let mut group = vec![first];
-        while count < rows
-            && start.elapsed() < wait
-            && let Ok(job) = jobs.try_recv()
-        {
-            count += job.writes.len();
-            group.push(job);
-        }
+        let group = gather(first, &mut jobs, rows, wait).await;
         commit(&*store, &shared, group).await;
     }
+}
+
+/// What is there already. Nobody waits for rows of the archive alone: more may come meanwhile, for a
+/// fuller commit costs less.
+async fn gather(
+    first: Job,
+    jobs: &mut mpsc::UnboundedReceiver<Job>,
+    rows: usize,
+    wait: Duration,
+) -> Vec<Job> {
+    let deadline = Instant::now() + wait;
+    let mut count = first.writes.len();
+    let mut awaited = first.is_awaited();
+    let mut group = vec![first];
+    while count < rows && Instant::now() < deadline {
+        let job = match jobs.try_recv() {
+            Ok(job) => job,
+            Err(_) if awaited => break,
+            Err(_) => match timeout_at(deadline, jobs.recv()).await {
+                Ok(Some(job)) => job,
+                Ok(None) | Err(_) => break,
+            },
+        };
+        count += job.writes.len();
+        awaited |= job.is_awaited();
+        group.push(job);
+    }
+    group
 }
 
 async fn commit<S: Store>(store: &S, shared: &Shared, group: Vec<Job>) {

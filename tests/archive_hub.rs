@@ -1,0 +1,318 @@
+//! What the hub puts into the archive, in which order, and what becomes of messages when it can't.
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with other test programs, each uses its part"
+)]
+mod support {
+    pub mod records;
+    pub mod stage;
+    pub mod temporary;
+}
+
+use std::sync::Arc;
+use std::time::Duration;
+use support::records::{account, address};
+use support::stage::{
+    Collector, Stage, body, caller, delivery, memory, one_shard, person, sign_in, text, within,
+};
+use tristack::archive::record::{Head, MessageHead, ResultHead, head};
+use tristack::archive::verify::Verifier;
+use tristack::core::archive::{Archive, Policy, Row};
+use tristack::core::command::{Command, Outcome};
+use tristack::core::error::Error;
+use tristack::core::message::{Content, Message};
+use tristack::core::node::Node;
+use tristack::core::port::{Account, Store, Write};
+use tristack::hub::{ArchiveHealth, ArchiveRules, ReplyTo, Settings};
+use tristack::storage::{Faulty, Memory};
+
+fn archived(policy: Policy) -> Settings {
+    Settings {
+        archive: ArchiveRules {
+            policy,
+            system_local: "postmaster".to_owned(),
+            ..ArchiveRules::default()
+        },
+        ..one_shard()
+    }
+}
+
+async fn rows(store: &Faulty<Memory>) -> Vec<Row> {
+    store.inner().archive_rows(0, 10_000).await.unwrap()
+}
+
+fn messages(rows: &[Row]) -> Vec<MessageHead> {
+    let message = |row| match head(row).unwrap() {
+        Head::Message(message) => Some(message),
+        Head::Result(_) | Head::Journal(_) => None,
+    };
+    rows.iter().filter_map(message).collect()
+}
+
+fn results(rows: &[Row]) -> Vec<ResultHead> {
+    let result = |row| match head(row).unwrap() {
+        Head::Result(result) => Some(result),
+        Head::Message(_) | Head::Journal(_) => None,
+    };
+    rows.iter().filter_map(result).collect()
+}
+
+fn is_sound(rows: &[Row]) {
+    let mut verifier = Verifier::new(Vec::new());
+    rows.iter().for_each(|row| verifier.row(row));
+    let report = verifier.end();
+    assert_eq!(report.wrong, 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_message_is_there_once_with_the_result_of_every_point() {
+    let store = memory(2).await;
+    let mut stage = Stage::new(&store, archived(Policy::On)).await;
+    stage.call(2, sign_in("sip:1")).await.unwrap();
+    stage.call(2, sign_in("sip:2")).await.unwrap();
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "hello"), 1);
+    for _ in 0..2 {
+        let (to, point, message) = stage.find(delivery).await;
+        let octets = format!("hello for {}", point.0);
+        stage.hub.rendered(message.id, point, octets.as_bytes());
+        let outcome = Command::Outcome {
+            message: message.id,
+            point,
+            outcome: Outcome::Delivered,
+        };
+        stage.hub.send(to, caller(2), outcome, ReplyTo::Nobody);
+    }
+    answers.next().await.1.unwrap();
+    stage.hub.stop().await;
+    let rows = rows(&store).await;
+    is_sound(&rows);
+    let messages = messages(&rows);
+    assert_eq!(messages.len(), 1);
+    let message = &messages[0];
+    assert_eq!(message.from, "u1@example.com");
+    assert_eq!(message.to, "u2@example.com");
+    assert_eq!(
+        (message.direction.as_str(), message.content.as_str()),
+        ("inside", "text")
+    );
+    assert_eq!(message.text_in(&rows[0]), Some("hello"));
+    let results = results(&rows);
+    assert_eq!(results.len(), 2, "{results:?}");
+    for result in results {
+        assert_eq!(
+            (result.id.as_str(), result.what.as_str()),
+            (message.id.as_str(), "delivered")
+        );
+        let octets = format!("hello for {}", result.point.unwrap());
+        let want = tristack::archive::chain::digest(octets.as_bytes());
+        assert_eq!(result.rendering, tristack::archive::chain::hex(&want));
+        assert_eq!(result.stack, support::stage::STACK.name());
+    }
+}
+
+#[tokio::test]
+async fn typing_and_people_who_are_not_archived_leave_nothing() {
+    let store = memory(3).await;
+    let mut settings = archived(Policy::Off);
+    let person = address("u3@example.com");
+    settings.archive.people.insert(person, Policy::On);
+    let mut stage = Stage::new(&store, settings).await;
+    for n in 1..=3 {
+        stage.call(n, sign_in("sip:1")).await.unwrap();
+    }
+    let mut typing = text(1, 3, 7, "");
+    if let Command::Submit(submit) = &mut typing {
+        submit.message.content = Content::Typing {
+            active: true,
+            valid: Duration::from_secs(60),
+        };
+    }
+    stage.call(1, typing).await.unwrap();
+    stage.find(delivery).await;
+    let mut answers = Collector::new();
+    for (to, body) in [(2, "private"), (3, "kept")] {
+        answers.send(&stage.hub, 1, text(1, to, to.into(), body), to.into());
+        stage.take_delivery(Outcome::Delivered).await;
+        answers.next().await.1.unwrap();
+    }
+    stage.hub.stop().await;
+    let rows = rows(&store).await;
+    let found = messages(&rows);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].to, "u3@example.com");
+}
+
+#[tokio::test]
+async fn members_of_a_group_are_archived_and_its_list_once() {
+    let store = memory(3).await;
+    let node = Account {
+        node: Some(Node {
+            owner: None,
+            members: vec![address("u2@example.com"), address("u3@example.com")],
+        }),
+        ..account(person(9), "g@example.com", &[])
+    };
+    let group = tristack::core::address::Address::of_path("/traders", "example.com").unwrap();
+    let node = Account {
+        address: group.clone(),
+        ..node
+    };
+    store.commit(vec![Write::PutAccount(node)]).await.unwrap();
+    let mut settings = archived(Policy::Off);
+    settings
+        .archive
+        .groups
+        .insert(group.clone(), Policy::Required);
+    let mut stage = Stage::new(&store, settings).await;
+    for n in 1..=3 {
+        stage.call(n, sign_in("sip:1")).await.unwrap();
+    }
+    let mut answers = Collector::new();
+    // A member's own message, then one to the list.
+    answers.send(&stage.hub, 2, text(2, 1, 5, "from a member"), 1);
+    stage.take_delivery(Outcome::Delivered).await;
+    answers.next().await.1.unwrap();
+    let mut to_list = text(1, 9, 6, "to all");
+    if let Command::Submit(submit) = &mut to_list {
+        submit.message.to = group;
+    }
+    answers.send(&stage.hub, 1, to_list, 2);
+    let mut got = Vec::new();
+    for _ in 0..2 {
+        got.push(stage.take_delivery(Outcome::Delivered).await.to.to_string());
+    }
+    got.sort();
+    assert_eq!(got, ["u2@example.com", "u3@example.com"]);
+    answers.next().await.1.unwrap();
+    stage.hub.stop().await;
+    let rows = rows(&store).await;
+    is_sound(&rows);
+    let found = messages(&rows);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[1].members, ["u2@example.com", "u3@example.com"]);
+    let of_list = results(&rows)
+        .into_iter()
+        .filter(|result| result.id == found[1].id);
+    let mut told: Vec<String> = of_list.map(|result| result.to).collect();
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), 3, "the list and each member: {told:?}");
+}
+
+#[tokio::test]
+async fn required_means_stored_before_anybody_has_it() {
+    let store = memory(2).await;
+    let mut stage = Stage::new(&store, archived(Policy::Required)).await;
+    stage.call(2, sign_in("sip:1")).await.unwrap();
+    store.pause();
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "first stored"), 1);
+    // The recipient's shard has worked on it when it has refused somebody else's question.
+    while stage.hub.stats().commands.get() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.event_now().is_none(), "let out before it was stored");
+    assert!(answers.now().is_none());
+    store.resume();
+    let message = stage.take_delivery(Outcome::Delivered).await;
+    assert_eq!(body(&message), "first stored");
+    answers.next().await.1.unwrap();
+    let before: Vec<_> = messages(&rows(&store).await);
+    assert_eq!(before[0].id, message.id.to_string());
+    stage.hub.stop().await;
+}
+
+/// Everything delivered until the hub is asked for the answer of `token`.
+async fn answer(answers: &mut Collector) -> Result<(), Error> {
+    answers.next().await.1.map(|_| ())
+}
+
+#[tokio::test]
+async fn required_and_not_stored_is_not_delivered_and_both_are_told() {
+    let store = memory(2).await;
+    let mut stage = Stage::new(&store, archived(Policy::Required)).await;
+    stage.call(2, sign_in("sip:1")).await.unwrap();
+    store.fail_archive(true);
+    let mut answers = Collector::new();
+    for token in 1..=3 {
+        let secret = format!("secret {token}");
+        answers.send(&stage.hub, 1, text(1, 2, 7, &secret), token);
+        assert_eq!(answer(&mut answers).await, Err(Error::Storage));
+        assert_eq!(stage.hub.archive_health(), ArchiveHealth::Refusing);
+    }
+    // The recipient is told once, by a notice that waits for no archive.
+    let notice: Arc<Message> = stage.take_delivery(Outcome::Delivered).await;
+    assert_eq!(notice.from.to_string(), "postmaster@example.com");
+    assert!(
+        body(&notice).contains("u1@example.com"),
+        "{}",
+        body(&notice)
+    );
+    assert!(!body(&notice).contains("secret"));
+    // His sign-in is still there: what can be stored again is delivered again.
+    store.fail_archive(false);
+    answers.send(&stage.hub, 1, text(1, 2, 7, "open"), 9);
+    let message = stage.take_delivery(Outcome::Delivered).await;
+    assert_eq!(body(&message), "open");
+    answer(&mut answers).await.unwrap();
+    assert_eq!(stage.hub.archive_health(), ArchiveHealth::Good);
+    stage.hub.stop().await;
+    let rows = rows(&store).await;
+    is_sound(&rows);
+    let texts: Vec<String> = messages(&rows).into_iter().map(|head| head.from).collect();
+    assert_eq!(texts, ["u1@example.com"], "nothing of what failed");
+}
+
+#[tokio::test]
+async fn on_and_not_stored_is_delivered_and_counted() {
+    let store = memory(2).await;
+    let mut stage = Stage::new(&store, archived(Policy::On)).await;
+    stage.call(2, sign_in("sip:1")).await.unwrap();
+    store.fail_archive(true);
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "all the same"), 1);
+    let message = stage.take_delivery(Outcome::Delivered).await;
+    assert_eq!(body(&message), "all the same");
+    answer(&mut answers).await.unwrap();
+    // The message and its result.
+    let failures = &stage.hub.stats().archive_failures;
+    within(async {
+        while failures.get() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(stage.hub.archive_health(), ArchiveHealth::Failing);
+    assert_eq!(stage.hub.take_archive_lost(), 2);
+    store.fail_archive(false);
+    answers.send(&stage.hub, 1, text(1, 2, 7, "again"), 2);
+    stage.take_delivery(Outcome::Delivered).await;
+    answer(&mut answers).await.unwrap();
+    stage.hub.stop().await;
+    let rows = rows(&store).await;
+    is_sound(&rows);
+    assert_eq!(messages(&rows).len(), 1);
+    assert_eq!(stage.hub.archive_health(), ArchiveHealth::Good);
+}
+
+#[tokio::test]
+async fn another_persons_row_does_not_fail_with_the_archives() {
+    let store = memory(3).await;
+    let mut stage = Stage::new(&store, archived(Policy::Required)).await;
+    stage.call(2, sign_in("sip:1")).await.unwrap();
+    store.fail_archive(true);
+    store.pause();
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "x"), 1);
+    answers.send(&stage.hub, 3, support::stage::set_property("y"), 2);
+    store.resume();
+    let mut told = [answers.next().await, answers.next().await];
+    told.sort_by_key(|(token, _)| *token);
+    assert!(matches!(told[0].1, Err(Error::Storage)));
+    assert!(told[1].1.is_ok());
+    let _ = stage.event_now();
+    stage.hub.stop().await;
+}

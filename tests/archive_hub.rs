@@ -17,14 +17,16 @@ use support::records::{account, address};
 use support::stage::{
     Collector, Stage, body, caller, delivery, memory, one_shard, person, sign_in, text, within,
 };
-use tristack::archive::record::{Head, MessageHead, ResultHead, head};
+use tristack::archive::record::{self, About, Head, MessageHead, ResultHead, head};
 use tristack::archive::verify::Verifier;
-use tristack::core::archive::{Archive, Policy, Row};
+use tristack::archive::{Archivist, Asker, Commit, Retention, Selection};
+use tristack::core::archive::{Archive, Held, Policy, Row};
 use tristack::core::command::{Command, Outcome};
 use tristack::core::error::Error;
 use tristack::core::message::{Content, Message};
 use tristack::core::node::Node;
 use tristack::core::port::{Account, Store, Write};
+use tristack::core::time::Time;
 use tristack::hub::{ArchiveHealth, ArchiveRules, ReplyTo, Settings};
 use tristack::storage::{Faulty, Memory};
 
@@ -315,4 +317,162 @@ async fn another_persons_row_does_not_fail_with_the_archives() {
     assert!(told[1].1.is_ok());
     let _ = stage.event_now();
     stage.hub.stop().await;
+}
+
+/// An archivist over that storage at that time.
+fn archivist(
+    store: &Arc<Faulty<Memory>>,
+    now: Time,
+    retention: Retention,
+) -> Archivist<Faulty<Memory>> {
+    let writer = Arc::clone(store);
+    let commit: Commit = Arc::new(move |writes| {
+        let store = Arc::clone(&writer);
+        Box::pin(async move { store.commit(writes).await })
+    });
+    let settings = tristack::archive::Settings {
+        retention,
+        ..tristack::archive::Settings::default()
+    };
+    Archivist::new(Arc::clone(store), commit, Arc::new(move || now), settings)
+}
+
+fn asker() -> Asker {
+    Asker {
+        who: "root".to_owned(),
+        why: "test".to_owned(),
+    }
+}
+
+fn sample(n: u64, from: &str, day: u64) -> Write {
+    let Command::Submit(submit) = text(1, 2, n.into(), &format!("secret {n}")) else {
+        panic!("no message");
+    };
+    let sent = Message {
+        id: tristack::core::id::MessageId(n.into()),
+        at: Time(day * DAY),
+        from: address(from),
+        to: address("b@other.example"),
+        conversation: tristack::core::id::ConversationId(n.into()),
+        ..submit.message
+    };
+    let about = About {
+        direction: "inside",
+        members: &[],
+    };
+    Write::Archive(Box::new(record::message(&sent, about)))
+}
+
+const DAY: u64 = 86_400_000;
+
+#[tokio::test]
+async fn retention_erases_bodies_but_not_what_is_held() {
+    let store = memory(1).await;
+    let all = [
+        sample(1, "a@short.example", 10),
+        sample(2, "a@short.example", 80),
+        sample(3, "held@short.example", 10),
+        sample(4, "a@short.example", 11),
+        sample(5, "a@ever.example", 10),
+        sample(6, "a@short.example", 12),
+        sample(7, "a@short.example", 99),
+    ];
+    store.commit(all.into()).await.unwrap();
+    let retention = Retention {
+        days: 30,
+        domains: [("ever.example".to_owned(), 0)].into(),
+    };
+    let archivist = archivist(&store, Time(100 * DAY), retention);
+    archivist.index_all().await.unwrap();
+    let person = Held::Person("held@short.example".to_owned());
+    archivist.hold(&asker(), "case", person).await.unwrap();
+    let talk = Held::Conversation(tristack::core::id::ConversationId(4).to_string());
+    archivist.hold(&asker(), "other", talk).await.unwrap();
+    assert_eq!(archivist.retain().await.unwrap(), 2);
+    let erased = |rows: &[Row]| -> Vec<u64> {
+        let gone = rows.iter().filter(|row| row.body.is_empty());
+        let gone = gone.filter(|row| row.head.contains("\"row\":\"message\""));
+        gone.map(|row| row.seq).collect()
+    };
+    assert_eq!(erased(&rows(&store).await), [1, 6]);
+    // Nothing is left of them but that they were.
+    let found = archivist
+        .search(&asker(), "secret", None, 100)
+        .await
+        .unwrap();
+    let seqs: Vec<u64> = found.items.iter().map(|item| item.seq).collect();
+    assert_eq!(seqs, [7, 5, 4, 3, 2]);
+    let stub = archivist
+        .search(
+            &asker(),
+            "from:a@short.example before:1970-01-13",
+            None,
+            100,
+        )
+        .await
+        .unwrap();
+    let seqs: Vec<(u64, bool)> = stub
+        .items
+        .iter()
+        .map(|item| (item.seq, item.erased))
+        .collect();
+    assert_eq!(seqs, [(4, false), (1, true)]);
+    // Released, they go as well; again there is nothing to do.
+    assert_eq!(archivist.release(&asker(), "case", None).await.unwrap(), 1);
+    assert_eq!(archivist.retain().await.unwrap(), 1);
+    assert_eq!(archivist.retain().await.unwrap(), 0);
+    assert_eq!(erased(&rows(&store).await), [1, 3, 6]);
+    let report = archivist.verify(&asker(), Vec::new()).await.unwrap();
+    assert_eq!((report.wrong, report.erased), (0, 3), "{report:?}");
+    assert!(archivist.release(&asker(), "case", None).await.is_err());
+}
+
+#[tokio::test]
+async fn pages_of_a_case_come_in_order_and_once() {
+    let store = memory(1).await;
+    let mut all = Vec::new();
+    for n in 1..=500 {
+        let from = ["a@x.example", "c@x.example", "d@x.example"];
+        let which = usize::try_from(n % 3).unwrap();
+        all.push(sample(n, from[which], n));
+    }
+    store.commit(all).await.unwrap();
+    let archivist = archivist(&store, Time(DAY), Retention::default());
+    archivist.index_all().await.unwrap();
+    for who in ["a@x.example", "c@x.example"] {
+        let held = Held::Person(who.to_owned());
+        archivist.hold(&asker(), "case", held).await.unwrap();
+    }
+    let conversation = tristack::core::id::ConversationId(2).to_string();
+    let held = Held::Conversation(conversation);
+    archivist.hold(&asker(), "case", held).await.unwrap();
+    let selection = Selection::Case("case".to_owned());
+    let (mut above, mut found) = (0, Vec::new());
+    loop {
+        let page = archivist.page(&selection, above, false).await.unwrap();
+        found.extend(page.items.iter().map(|item| item.seq));
+        match page.next {
+            Some(next) => above = next,
+            None => break,
+        }
+    }
+    let want: Vec<u64> = (1..=500).filter(|n| n % 3 != 2 || *n == 2).collect();
+    assert_eq!(found, want);
+    let missing = Selection::Case("nobody".to_owned());
+    assert!(archivist.page(&missing, 0, false).await.is_err());
+    // A search goes on where a page ends.
+    let (mut below, mut found) = (None, Vec::new());
+    loop {
+        let page = archivist
+            .search(&asker(), "secret", below, 90)
+            .await
+            .unwrap();
+        found.extend(page.items.iter().map(|item| item.seq));
+        below = page.next;
+        if below.is_none() {
+            break;
+        }
+    }
+    let want: Vec<u64> = (1..=500).rev().collect();
+    assert_eq!(found, want);
 }

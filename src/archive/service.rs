@@ -184,6 +184,14 @@ impl<A: Archive> Archivist<A> {
         limit: usize,
     ) -> Result<Found, Failed> {
         let query = query::parse(text)?;
+        let what = match below {
+            None => text.to_owned(),
+            Some(below) => format!("{text} (before row {below})"),
+        };
+        // First: who looks is noted down even if nothing comes of it, and what was captured before
+        // is committed when this is.
+        self.journal(JournalHead::of("search", &asker.who, &asker.why, what))
+            .await?;
         self.index_all().await?;
         let mut find = query.find();
         find.phrases.push(vec![of_field(Field::Any, "")]);
@@ -198,15 +206,7 @@ impl<A: Archive> Archivist<A> {
             .last()
             .map(|row| row.seq)
             .filter(|_| rows.len() == wanted);
-        let found = self.items(rows, next, false).await?;
-        let what = match below {
-            None => text.to_owned(),
-            Some(below) => format!("{text} (before row {below})"),
-        };
-        let mut done = JournalHead::of("search", &asker.who, &asker.why, what);
-        done.rows = u64::try_from(found.items.len()).ok();
-        self.journal(done).await?;
-        Ok(found)
+        self.items(rows, next, false).await
     }
 
     /// Messages of a selection in their order, behind row `above`.
@@ -240,7 +240,6 @@ impl<A: Archive> Archivist<A> {
         selection: &Selection,
     ) -> Result<(), Failed> {
         self.finds(selection).await?;
-        self.index_all().await?;
         let what = match selection {
             Selection::Query(text) => text.clone(),
             Selection::Conversation(id) => format!("conversation:{id}"),
@@ -248,7 +247,8 @@ impl<A: Archive> Archivist<A> {
             Selection::Message(id) => format!("message {id}"),
         };
         self.journal(JournalHead::of(act, &asker.who, &asker.why, what))
-            .await
+            .await?;
+        self.index_all().await
     }
 
     /// Checks the whole chain, against these seals.

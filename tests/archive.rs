@@ -282,7 +282,10 @@ fn changes_are_found_and_named_and_a_seal_finds_a_new_chain() {
     // Without a server the same commands work on the storage itself.
     assert_eq!(server.stop(), Some(0));
     assert!(asks(&server, &["verify", "--seal", &seal]).contains("The chain is sound."));
-    sqlite(&server, "CREATE TABLE archive_saved AS SELECT * FROM archive");
+    sqlite(
+        &server,
+        "CREATE TABLE archive_saved AS SELECT * FROM archive",
+    );
     let restore = "DELETE FROM archive; INSERT INTO archive SELECT * FROM archive_saved";
     let body = "CAST(replace(CAST(body AS TEXT), 'text 1', 'text 9') AS BLOB)";
     for (sql, want) in [
@@ -348,9 +351,8 @@ fn written_anew(server: &Server) -> String {
         };
         previous = link(&previous, seq, &head);
         let (head, link) = (head.replace('\'', "''"), hex(&previous));
-        sql.push_str(&format!(
-            "UPDATE archive SET head = '{head}', link = x'{link}' WHERE seq = {seq};"
-        ));
+        let set = format!("UPDATE archive SET head = '{head}', link = x'{link}'");
+        sql = format!("{sql}{set} WHERE seq = {seq};");
     }
     sql
 }

@@ -47,7 +47,7 @@ async fn rows(store: &Faulty<Memory>) -> Vec<Row> {
 
 fn messages(rows: &[Row]) -> Vec<MessageHead> {
     let message = |row| match head(row).unwrap() {
-        Head::Message(message) => Some(message),
+        Head::Message(message) => Some(*message),
         Head::Result(_) | Head::Journal(_) => None,
     };
     rows.iter().filter_map(message).collect()
@@ -317,6 +317,68 @@ async fn another_persons_row_does_not_fail_with_the_archives() {
     assert!(told[1].1.is_ok());
     let _ = stage.event_now();
     stage.hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_archived_begins_with_a_word_about_it() {
+    let store = memory(2).await;
+    let mut settings = archived(Policy::On);
+    settings.archive.disclaimer.text = "for all".to_owned();
+    let own = "for this stack".to_owned();
+    settings
+        .archive
+        .disclaimer
+        .stacks
+        .insert(support::stage::STACK, own);
+    let mut stage = Stage::new(&store, settings).await;
+    for n in 1..=2 {
+        stage.call(n, sign_in("sip:1")).await.unwrap();
+    }
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "first"), 1);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let message = stage.take_delivery(Outcome::Delivered).await;
+        told.push(format!("{}: {}", message.to, body(&message)));
+    }
+    told.sort();
+    let want = [
+        "u1@example.com: for this stack",
+        "u2@example.com: first",
+        "u2@example.com: for this stack",
+    ];
+    assert_eq!(told, want);
+    answer(&mut answers).await.unwrap();
+    // It goes on, either way: nothing more is said.
+    for (from, to) in [(2, 1), (1, 2)] {
+        answers.send(&stage.hub, from, text(from, to, 7, "more"), 2);
+        let message = stage.take_delivery(Outcome::Delivered).await;
+        assert_eq!(body(&message), "more");
+        answer(&mut answers).await.unwrap();
+    }
+    assert!(stage.event_now().is_none());
+    stage.hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_stack_without_words_is_told_nothing() {
+    let store = memory(2).await;
+    let mut settings = archived(Policy::On);
+    settings.archive.disclaimer.text = "for all".to_owned();
+    let stacks = &mut settings.archive.disclaimer.stacks;
+    stacks.insert(support::stage::STACK, String::new());
+    let mut stage = Stage::new(&store, settings).await;
+    for n in 1..=2 {
+        stage.call(n, sign_in("sip:1")).await.unwrap();
+    }
+    let mut answers = Collector::new();
+    answers.send(&stage.hub, 1, text(1, 2, 7, "first"), 1);
+    let message = stage.take_delivery(Outcome::Delivered).await;
+    assert_eq!(body(&message), "first");
+    answer(&mut answers).await.unwrap();
+    // Stops at once: nothing waits for an outcome that nobody reports.
+    stage.hub.stop().await;
+    assert!(stage.event_now().is_none());
 }
 
 /// An archivist over that storage at that time.

@@ -98,6 +98,7 @@ pub fn parse(text: &str) -> Result<Query, BadQuery> {
 }
 
 /// One thing that was written.
+#[derive(Clone, Copy)]
 struct Item<'t> {
     field: Option<&'t str>,
     value: &'t str,

@@ -16,7 +16,7 @@ const VERSION: u8 = 1;
 #[serde(tag = "row", rename_all = "lowercase")]
 pub enum Head {
     /// A message at its ingress.
-    Message(MessageHead),
+    Message(Box<MessageHead>),
     /// What became of a message at one recipient, or at one of his points.
     Result(ResultHead),
     /// What an operator or the server did with the archive.
@@ -154,7 +154,7 @@ pub fn message(message: &Message, about: About<'_>) -> Entry {
     let (body, place) = place(original, text);
     let (content, media) = content(&message.content);
     let offer = matches!(message.content, Content::Invitation { .. }).then(|| offer(original));
-    let head = Head::Message(MessageHead {
+    let head = Head::Message(Box::new(MessageHead {
         v: VERSION,
         id: message.id.to_string(),
         at: message.at.0,
@@ -177,7 +177,7 @@ pub fn message(message: &Message, about: About<'_>) -> Entry {
         text: place,
         size: body.len(),
         body: hex(&digest(&body)),
-    });
+    }));
     entry(message.at, &head, body)
 }
 

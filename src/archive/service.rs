@@ -469,7 +469,7 @@ impl<A: Archive> Archivist<A> {
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             if let Ok(Head::Message(head)) = record::head(&row) {
-                items.push(item(&row, head, originals));
+                items.push(item(&row, *head, originals));
             }
         }
         let mut results = self.results(&items).await?;

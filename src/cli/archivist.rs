@@ -4,7 +4,8 @@ use crate::admin::Health;
 use crate::archive::{Archivist, Asker, Commit, Retention, Settings};
 use crate::config::{ArchivePolicy, Config};
 use crate::core::archive::Policy;
-use crate::hub::{ArchiveHealth, ArchiveRules, Hub};
+use crate::core::id::Stack;
+use crate::hub::{ArchiveHealth, ArchiveRules, Disclaimer, Hub};
 use crate::net::Tasks;
 use crate::storage::Database;
 use crate::telemetry::utc;
@@ -38,9 +39,25 @@ pub(super) fn rules(config: &Config) -> ArchiveRules {
         domains: config.domains.iter().filter_map(of_domain).collect(),
         people: named(&archive.people),
         groups: named(&archive.groups),
+        disclaimer: disclaimer(archive),
         system_local: crate::core::effect::Rules::default()
             .system_local
             .to_string(),
+    }
+}
+
+/// What is said at the start of a conversation.
+fn disclaimer(archive: &crate::config::Archive) -> Disclaimer {
+    let own = [
+        ("rvp", &archive.disclaimer_rvp),
+        ("sip", &archive.disclaimer_sip),
+    ];
+    let own = own.into_iter();
+    Disclaimer {
+        text: archive.disclaimer.clone(),
+        stacks: own
+            .filter_map(|(name, text)| Some((Stack::named(name), text.clone()?)))
+            .collect(),
     }
 }
 

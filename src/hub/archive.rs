@@ -5,9 +5,10 @@
 //! archive is `required` the row is stored with, and like, everything else that must be durable first;
 //! where it is `on` it goes along with the next commit and nobody waits.
 
-use super::Directory;
+use super::disclaimer;
 use super::shared::Shared;
 use super::writer::{From, Job};
+use super::{Directory, Disclaimer};
 use crate::archive::record::{self, About, ResultHead};
 use crate::core::address::Address;
 use crate::core::archive::{Entry, Link, Policy};
@@ -44,6 +45,8 @@ pub struct ArchiveRules {
     pub groups: BTreeMap<Address, Policy>,
     /// By person.
     pub people: BTreeMap<Address, Policy>,
+    /// What people are told at the start of a conversation that is archived.
+    pub disclaimer: Disclaimer,
     /// Local part of the server's own address, whose notices nothing waits for.
     pub system_local: String,
 }
@@ -151,28 +154,28 @@ impl ArchiveState {
     }
 
     /// What became of rows.
-    pub(super) fn note(&self, rows: u64, required: bool, result: Result<(), &StoreError>) {
-        let health = match (result, required) {
-            (Ok(()), _) => 0,
-            (Err(_), false) => {
+    pub(super) fn note(&self, rows: u64, required: bool, failed: Option<&StoreError>) {
+        let health = match (failed, required) {
+            (None, _) => 0,
+            (Some(_), false) => {
                 self.lost.fetch_add(rows, Ordering::AcqRel);
                 1
             }
-            (Err(_), true) => 2,
+            (Some(_), true) => 2,
         };
         let before = if health == 0 {
             self.health.swap(0, Ordering::AcqRel)
         } else {
             self.health.fetch_max(health, Ordering::AcqRel)
         };
-        match (before, result) {
-            (0, Err(error)) if required => {
+        match (before, failed) {
+            (0, Some(error)) if required => {
                 tracing::error!(%error, "archive: not stored, so not delivered (`required`)");
             }
-            (0, Err(error)) => {
-                tracing::error!(%error, rows, "archive: not stored; delivery goes on")
+            (0, Some(error)) => {
+                tracing::error!(%error, rows, "archive: not stored; delivery goes on");
             }
-            (1.., Ok(())) => tracing::info!("archive: stores again"),
+            (1.., None) => tracing::info!("archive: stores again"),
             _ => {}
         }
     }
@@ -282,6 +285,10 @@ impl Ledger {
             members: &members,
         };
         let entry = record::message(message, about);
+        // A list is nobody who reads.
+        if let Some(account) = account.filter(|account| account.node.is_none()) {
+            disclaimer::announce(shared, account.person, message);
+        }
         if policy == Policy::Required {
             Capture::First(entry)
         } else {

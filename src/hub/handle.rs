@@ -2,6 +2,7 @@
 
 use super::admission::Hall;
 use super::archive::{ArchiveHealth, ArchiveState};
+use super::disclaimer::Told;
 use super::inside::{self, Origin};
 use super::loader::{self, Load};
 use super::mailbox::{Inbox, Inside, Mailbox};
@@ -125,6 +126,7 @@ impl Hub {
             stats: Stats::default(),
             board: TargetBoard::default(),
             archive: ArchiveState::default(),
+            told: Told::default(),
             settings,
             mailboxes,
             attached: OnceLock::new(),

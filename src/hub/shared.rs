@@ -2,6 +2,7 @@
 
 use super::admission::Hall;
 use super::archive::ArchiveState;
+use super::disclaimer::{self, Told};
 use super::inside;
 use super::mailbox::Mailbox;
 use super::{Clock, Directory, Envelope, Settings, Stats, TargetBoard, TraceLog};
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) stats: Stats,
     pub(super) board: TargetBoard,
     pub(super) archive: ArchiveState,
+    pub(super) told: Told,
     pub(super) settings: Settings,
     pub(super) mailboxes: Vec<Mailbox>,
     /// Set by `open`; before that nothing runs.
@@ -99,6 +101,12 @@ impl Shared {
         let Some((_, front)) = front else {
             return self.orphan(event);
         };
+        let event = if self.settings.archive.disclaimer.is_on() {
+            disclaimer::worded(self, stack, event)
+        } else {
+            Some(event)
+        };
+        let Some(event) = event else { return };
         self.stats.events.add(1);
         if matches!(
             event,

@@ -250,15 +250,13 @@ impl Shard {
                     };
                     self.shared.pass(forward.to, envelope);
                 }
-                // Seen to by `capture`.
-                Effect::Admitted { .. } => {}
                 Effect::Trace(checkpoint) => {
                     self.archive_result(person, &checkpoint);
                     self.shared.trace.note(checkpoint);
                 }
                 Effect::Log(notice) => tracing::info!(%notice, "person"),
-                // Taken out before.
-                Effect::Store(_) => {}
+                // Seen to by `capture`, taken out before.
+                Effect::Admitted { .. } | Effect::Store(_) => {}
             }
         }
     }

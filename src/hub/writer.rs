@@ -199,7 +199,7 @@ impl<'a> Done<'a> {
     }
 
     fn job(&mut self, job: Job, result: Result<(), StoreError>) {
-        self.archived(&job, result.as_ref().map(|()| ()));
+        self.archived(&job, result.as_ref());
         match job.from {
             From::Archive => {}
             From::Operator(waiting) => drop(waiting.send(result)),
@@ -219,7 +219,7 @@ impl<'a> Done<'a> {
     }
 
     /// What the archive's state becomes by a job.
-    fn archived(&mut self, job: &Job, result: Result<(), &StoreError>) {
+    fn archived(&mut self, job: &Job, result: Result<&(), &StoreError>) {
         let of_archive = |write: &&Write| matches!(write, Write::Archive(_));
         let rows = job.writes.iter().filter(of_archive).count();
         if rows == 0 {
@@ -234,7 +234,7 @@ impl<'a> Done<'a> {
         let required = matches!(job.from, From::Person { .. });
         // What an operator could not store is told to him.
         if result.is_ok() || !matches!(job.from, From::Operator(_)) {
-            self.shared.archive.note(count, required, result);
+            self.shared.archive.note(count, required, result.err());
         }
         if matches!(job.from, From::Archive) {
             self.along += rows;

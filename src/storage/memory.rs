@@ -25,7 +25,7 @@ pub(super) struct State {
     targets: BTreeMap<(PersonId, u32), TargetRecord>,
     contents: BTreeMap<(PersonId, DocumentId), Bytes>,
     backlog: BTreeMap<(PersonId, u32, u64), BacklogRecord>,
-    pub(super) archive: Shelf,
+    pub(super) archive: Box<Shelf>,
     next: u32,
 }
 
@@ -45,7 +45,7 @@ impl Memory {
             targets: BTreeMap::new(),
             contents: BTreeMap::new(),
             backlog: BTreeMap::new(),
-            archive: Shelf::default(),
+            archive: Box::default(),
             next: super::FIRST_NUMBER,
         };
         Self {

@@ -13,6 +13,7 @@ use super::service::Item;
 use crate::telemetry::utc;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -127,7 +128,9 @@ impl Bundle {
             if new {
                 text.push_str(&html::head(&self.title, id));
             }
-            items.iter().for_each(|item| html::message(&mut text, item));
+            for item in items {
+                html::message(&mut text, item);
+            }
             self.append(&format!("conversations/{id}.html"), &text)?;
         }
         if self.forms.contains(&Form::Eml) {
@@ -135,7 +138,9 @@ impl Bundle {
             if new {
                 text.push_str(&eml::head(&self.title, id));
             }
-            items.iter().for_each(|item| eml::message(&mut text, item));
+            for item in items {
+                eml::message(&mut text, item);
+            }
             self.append(&format!("conversations/{id}.eml"), &text)?;
         }
         Ok(())
@@ -206,7 +211,8 @@ impl Bundle {
         let mut sums = String::new();
         for name in names {
             let digest = hex(&digest_of(&self.folder.join(&name))?);
-            sums.push_str(&format!("{digest}  {name}\n"));
+            // Writing to a string cannot fail.
+            let _ = writeln!(sums, "{digest}  {name}");
         }
         let signature = signer.sign(sums.as_bytes()).map_err(io::Error::other)?;
         std::fs::write(self.folder.join(SUMS), sums)?;

@@ -42,7 +42,7 @@ fn item(id: u128, text: &str) -> Item {
         text: Some(text.to_owned()),
         original: Some("eA==".to_owned()),
         erased: false,
-        message,
+        message: *message,
         results: vec![ResultHead {
             what: "delivered".into(),
             stack: "rvp".into(),
@@ -99,9 +99,12 @@ fn sha256sum_and_openssl_find_any_change() {
     // With a list to match, the signature is wrong.
     let digest = hex(&digest_of(&out.join(LINES)).unwrap());
     let sums = std::fs::read_to_string(out.join(SUMS)).unwrap();
-    let line = |line: &str| match line.ends_with(LINES) {
-        true => format!("{digest}  {LINES}\n"),
-        false => format!("{line}\n"),
+    let line = |line: &str| {
+        if line.ends_with(LINES) {
+            format!("{digest}  {LINES}\n")
+        } else {
+            format!("{line}\n")
+        }
     };
     std::fs::write(out.join(SUMS), sums.lines().map(line).collect::<String>()).unwrap();
     assert_eq!(is_sound(&out), (true, false));

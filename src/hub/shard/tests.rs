@@ -38,6 +38,7 @@ fn stage() -> Stage {
         stats: Stats::default(),
         board: crate::hub::TargetBoard::default(),
         archive: crate::hub::archive::ArchiveState::default(),
+        told: crate::hub::disclaimer::Told::default(),
         mailboxes: vec![Mailbox::new(4, 4).0],
         settings,
         attached: OnceLock::new(),

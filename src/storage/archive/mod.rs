@@ -106,6 +106,10 @@ fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "errors and literals are passed as they come"
+)]
 fn broken(column: &'static str, key: &str, reason: impl ToString) -> StoreError {
     StoreError::Broken {
         table: "archive",

@@ -20,6 +20,9 @@ pub enum Shared {
 impl Gate {
     /// Judges a request by (user, password) pairs instead of accounts.
     pub fn check_shared(&self, attempt: &Attempt<'_>, pairs: &[(&str, &str)]) -> Shared {
+        if pairs.is_empty() {
+            return Shared::NotNamed;
+        }
         let Some(Ok(credentials)) = self.pick(attempt) else {
             return Shared::NotNamed;
         };
@@ -42,7 +45,6 @@ impl Gate {
         }
     }
 
-    /// `Err((true, _))`: right, but under a nonce that is used up.
     /// What a registered target and we have in common, to sign with.
     ///
     /// # Errors
@@ -54,6 +56,7 @@ impl Gate {
         self.secrets.target_secret(record)
     }
 
+    /// `Err((true, _))`: right, but under a nonce that is used up.
     fn prove_shared(
         &self,
         attempt: &Attempt<'_>,

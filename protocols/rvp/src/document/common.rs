@@ -36,8 +36,9 @@ pub(crate) fn write(root: &Element, with: With) -> String {
         With::Rvp => &DR,
         With::Acl => &DRA,
     };
-    let mut out = String::from(DECLARATION);
-    out.push_str(&xml::write(root, prefixes));
+    let mut out = String::with_capacity(1024);
+    out.push_str(DECLARATION);
+    xml::write_onto(&mut out, root, prefixes);
     out
 }
 

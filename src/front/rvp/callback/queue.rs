@@ -7,14 +7,12 @@
 use super::book::Book;
 use super::client::{Client, NoAnswer, Patience};
 use super::gate::Gates;
+use super::outgoing::Outgoing;
 use crate::core::address::Address;
 use crate::core::command::{Change, PointInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, WatchId};
 use crate::core::message::Message;
 use crate::net::Tasks;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,7 +84,7 @@ pub enum Fate {
 /// Who writes the requests and hears of the results.
 pub trait Post: Send + Sync + 'static {
     /// The request for a job; `None` if the job says nothing to this client.
-    fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>>;
+    fn request(&self, job: &Job) -> Option<Outgoing>;
     /// What became of it. Must not block.
     fn report(&self, job: &Job, fate: Fate);
     /// Its listener has never answered and gets no further chance. Must not block.

@@ -4,6 +4,7 @@
 //! Every TCP front gets its connections from [`Listener::serve`] as a [`Conn`]; all policy uses
 //! [`Conn::peer`] (`decisions.md` 29).
 
+mod alarm;
 mod breaker;
 mod budget;
 mod conn;
@@ -21,6 +22,7 @@ mod tls;
 mod trust;
 mod udp;
 
+pub use alarm::Alarm;
 pub use breaker::Breaker;
 pub use budget::{Budget, Grant};
 pub use conn::{Conn, Stream, Tls};

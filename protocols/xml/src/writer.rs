@@ -34,6 +34,17 @@ pub fn write(root: &Element, prefixes: &Prefixes<'_>) -> String {
     out
 }
 
+/// Writes text as the content of an element, escaped: for documents that are written so often that
+/// they are not worth a tree.
+pub fn push_text(out: &mut String, text: &str) {
+    escape(out, text, Quote::No);
+}
+
+/// The same as a CDATA section.
+pub fn push_cdata(out: &mut String, text: &str) {
+    cdata(out, text);
+}
+
 /// Writes an element as a document behind what `out` holds already (another XML declaration, say).
 pub fn write_onto(out: &mut String, root: &Element, prefixes: &Prefixes<'_>) {
     write_into(out, root, prefixes);

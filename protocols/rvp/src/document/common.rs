@@ -9,7 +9,7 @@ pub const MAX_BODY: usize = 65_536;
 
 const DR: Prefixes<'static> = Prefixes::new(&[("d", DAV), ("r", RVP)]);
 const DRA: Prefixes<'static> = Prefixes::new(&[("d", DAV), ("r", RVP), ("a", ACL)]);
-const DECLARATION: &str = "<?xml version=\"1.0\"?>";
+pub(crate) const DECLARATION: &str = "<?xml version=\"1.0\"?>";
 
 /// Which prefixes a document declares.
 #[derive(Clone, Copy)]

@@ -176,16 +176,37 @@ mod tests {
     fn rvp_8_what_an_answer_says_and_where_it_ends() {
         use Progress::{Last, More, Whole};
         for (text, want) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (Some(200), Whole)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                (Some(200), Whole),
+            ),
             ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", (Some(200), Whole)),
-            ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", (Some(200), Whole)),
+            (
+                "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+                (Some(200), Whole),
+            ),
             ("HTTP/1.1 204 No\r\n\r\n", (Some(204), Whole)),
             ("HTTP/1.1 200 OK\r\n\r\n", (Some(200), Last)),
-            ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", (Some(200), Last)),
-            ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi", (Some(200), Whole)),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", (Some(200), More)),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n", (Some(200), Last)),
-            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", (Some(200), Last)),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+                (Some(200), Last),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi",
+                (Some(200), Whole),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh",
+                (Some(200), More),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n",
+                (Some(200), Last),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+                (Some(200), Last),
+            ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n",
                 (Some(200), Last),

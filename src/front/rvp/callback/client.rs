@@ -11,13 +11,14 @@
 
 use super::answer::{Answer, Progress};
 use super::outgoing::Outgoing;
+use crate::net::Alarm;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long we wait.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,8 @@ pub struct Client {
     endpoint: SocketAddr,
     patience: Patience,
     link: Option<Link>,
+    /// For answers.
+    alarm: Alarm,
 }
 
 struct Link {
@@ -82,6 +85,7 @@ impl Client {
             endpoint,
             patience,
             link: None,
+            alarm: Alarm::new(Instant::now() + patience.message),
         }
     }
 
@@ -137,21 +141,25 @@ impl Client {
     ) -> Result<u16, (NoAnswer, Heard)> {
         let reused = std::mem::replace(&mut link.used, true);
         let mut answer = Answer::default();
-        let outcome = timeout(wait, link.ask(request.octets(), &mut answer)).await;
+        let outcome = tokio::select! {
+            biased;
+            reusable = link.ask(request.octets(), &mut answer) => Some(reusable),
+            () = self.alarm.until(Instant::now() + wait) => None,
+        };
         let heard = if reused && !answer.heard() {
             Heard::Nothing
         } else {
             Heard::Something
         };
         match (outcome, answer.status()) {
-            (Ok(Reusable::Yes), Some(status)) => {
+            (Some(Reusable::Yes), Some(status)) => {
                 self.link = Some(link);
                 Ok(status)
             }
             // The status is what counts; a body that does not come only costs the connection.
             (_, Some(status)) => Ok(status),
-            (Err(_), None) => Err((NoAnswer::Late, heard)),
-            (Ok(_), None) => Err((NoAnswer::Broken, heard)),
+            (None, None) => Err((NoAnswer::Late, heard)),
+            (Some(_), None) => Err((NoAnswer::Broken, heard)),
         }
     }
 

@@ -99,7 +99,9 @@ mod tests {
             ("", "a", "request target"),
             ("/\r\nX: y", "a", "request target"),
         ] {
-            let written = Writer::new("NOTIFY", target, 0).field("Host", value).body(b"");
+            let written = Writer::new("NOTIFY", target, 0)
+                .field("Host", value)
+                .body(b"");
             assert_eq!(written.expect_err(value), bad, "{target:?} {value:?}");
         }
     }

@@ -12,7 +12,7 @@ use crate::core::address::Address;
 use crate::core::command::{Change, PointInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, WatchId};
 use crate::core::message::Message;
-use crate::net::Tasks;
+use crate::net::{Alarm, Tasks};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -246,6 +246,7 @@ impl Shared {
 
     async fn run(self: Arc<Self>, inbox: Arc<Inbox>) {
         let mut client = Client::new(inbox.key.1, self.patience);
+        let mut unused = Alarm::new(Instant::now() + self.patience.idle);
         loop {
             let next = lock(&inbox.state).next();
             match next {
@@ -258,7 +259,7 @@ impl Shared {
                     () = inbox.wake.notified() => {}
                     // A listener that closes without a word has done nothing wrong (8.2).
                     () = client.watch() => {}
-                    () = tokio::time::sleep(self.patience.idle) => {
+                    () = unused.until(Instant::now() + self.patience.idle) => {
                         if self.retire(&inbox) {
                             return;
                         }

@@ -3,7 +3,8 @@
 use crate::core::address::Address;
 use crate::core::id::MessageId;
 use crate::core::trace::{Checkpoint, Step};
-use std::collections::{HashMap, VecDeque};
+use foldhash::{HashMap, HashMapExt as _};
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// Checkpoints kept of one message; further ones are counted, not kept.

@@ -12,11 +12,14 @@
 use super::answer::{Answer, Progress};
 use super::outgoing::Outgoing;
 use crate::net::Alarm;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -141,11 +144,13 @@ impl Client {
     ) -> Result<u16, (NoAnswer, Heard)> {
         let reused = std::mem::replace(&mut link.used, true);
         let mut answer = Answer::default();
-        let outcome = tokio::select! {
-            biased;
-            reusable = link.ask(request.octets(), &mut answer) => Some(reusable),
-            () = self.alarm.until(Instant::now() + wait) => None,
-        };
+        let mut unsent = request.octets();
+        self.alarm.set(Instant::now() + wait);
+        let outcome = poll_fn(|cx| match link.poll_ask(cx, &mut unsent, &mut answer) {
+            Poll::Ready(reusable) => Poll::Ready(Some(reusable)),
+            Poll::Pending => self.alarm.poll(cx).map(|()| None),
+        });
+        let outcome = outcome.await;
         let heard = if reused && !answer.heard() {
             Heard::Nothing
         } else {
@@ -195,45 +200,33 @@ impl Link {
 
     /// Writes the request and reads the answer side by side: some listeners answer before they
     /// have read the body (`rvp.md` 8.2). What became of it stands in `answer`.
-    async fn ask(&self, request: &[u8], answer: &mut Answer) -> Reusable {
-        let mut unsent = request;
+    fn poll_ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        unsent: &mut &[u8],
+        answer: &mut Answer,
+    ) -> Poll<Reusable> {
         let mut broken = false;
-        loop {
-            if !unsent.is_empty() {
-                match self.stream.try_write(unsent) {
-                    Ok(sent) => unsent = unsent.get(sent..).unwrap_or_default(),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    // It may have answered before it closed.
-                    Err(_) => (unsent, broken) = (&[], true),
-                }
-            }
-            match self.read(answer) {
-                Progress::More => {}
-                Progress::Whole if unsent.is_empty() && !broken => return Reusable::Yes,
-                Progress::Whole | Progress::Last => return Reusable::No,
-            }
-            let wanted = if unsent.is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
-            };
-            if self.stream.ready(wanted).await.is_err() {
-                return Reusable::No;
+        while !unsent.is_empty() && !broken {
+            match Pin::new(&mut self.stream).poll_write(cx, unsent) {
+                Poll::Ready(Ok(sent)) => *unsent = unsent.get(sent..).unwrap_or_default(),
+                // It may have answered before it closed.
+                Poll::Ready(Err(_)) => broken = true,
+                Poll::Pending => break,
             }
         }
-    }
-
-    /// Takes what is there.
-    fn read(&self, answer: &mut Answer) -> Progress {
-        let mut space = [0; 2048];
         loop {
-            match self.stream.try_read(&mut space) {
-                Ok(got) => match answer.take(space.get(..got).unwrap_or_default()) {
+            let mut space = [MaybeUninit::uninit(); 2048];
+            let mut buf = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => match answer.take(buf.filled()) {
                     Progress::More => {}
-                    ended => return ended,
+                    Progress::Whole if unsent.is_empty() => return Poll::Ready(Reusable::Yes),
+                    Progress::Whole | Progress::Last => return Poll::Ready(Reusable::No),
                 },
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::More,
-                Err(_) => return Progress::Last,
+                Poll::Ready(Err(_)) => return Poll::Ready(Reusable::No),
+                Poll::Pending if broken => return Poll::Ready(Reusable::No),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::core::command::{Change, PointInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, WatchId};
 use crate::core::message::Message;
 use crate::net::{Alarm, Tasks};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -111,10 +111,12 @@ struct Shared {
     capacity: Capacity,
     tasks: Tasks,
     book: Book,
-    tables: [Mutex<HashMap<Key, Arc<Inbox>>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
     /// Where the messages of a point wait, for withdrawals.
-    points: Mutex<HashMap<PointId, Key>>,
+    points: Mutex<foldhash::HashMap<PointId, Key>>,
 }
+
+type Table = foldhash::HashMap<Key, Arc<Inbox>>;
 
 /// A principal and the address of his listener (`decisions.md` 22).
 type Key = (PersonId, SocketAddr);
@@ -229,7 +231,7 @@ impl Dialler {
 }
 
 impl Shared {
-    fn table(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Arc<Inbox>>> {
+    fn table(&self, key: Key) -> MutexGuard<'_, Table> {
         lock(&self.tables[usize::from(key.0.shard().0) % TABLES])
     }
 

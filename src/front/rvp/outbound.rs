@@ -274,14 +274,14 @@ pub(super) struct Head {
 /// The head that all NOTIFYs have, for a body of that many octets.
 ///
 /// COMPAT(libraries): some listeners look at exactly these headers; never more than needed and
-/// never credentials.
+/// never credentials. Names are in Title-Case as everywhere (`decisions.md` 37).
 pub(super) fn head(wire: &Wire, head: &Head, body: usize) -> Writer {
     Writer::new("NOTIFY", &wire.target, body)
         .field("Host", &wire.host)
-        .field("RVP-Notifications-Version", &wire.version)
-        .field("RVP-From-Principal", &head.from)
-        .field("RVP-Ack-Type", head.ack)
-        .field("RVP-Hop-Count", head.hops)
+        .field("Rvp-Notifications-Version", &wire.version)
+        .field("Rvp-From-Principal", &head.from)
+        .field("Rvp-Ack-Type", head.ack)
+        .field("Rvp-Hop-Count", head.hops)
         .field("Subscription-Id", head.subscription)
         .field("Content-Type", "text/xml")
 }

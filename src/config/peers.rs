@@ -43,8 +43,8 @@ pub struct Peer {
     pub address: Vec<SocketAddr>,
     /// Addresses that are taken at their word.
     pub trust: Vec<Network>,
-    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and by Digest
-    /// the one that it has here.
+    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and the one that
+    /// it has here (for NTLM without regard to case and domain).
     pub user: Option<String>,
     /// File with their password: its first line.
     pub password_file: Option<PathBuf>,
@@ -54,7 +54,8 @@ pub struct Peer {
     /// host if nothing is said. Connections to `tls_listen` that show such a certificate are taken
     /// at their word, for its domains, if it is said.
     pub tls_name: Option<String>,
-    /// Schemes that we prove ourselves to it by, the first that it offers.
+    /// Schemes that we prove ourselves to it by, the first that it offers, and that it may prove
+    /// itself to us by; with `ntlm` it may wrap that in Negotiate.
     pub auth: Vec<Scheme>,
     /// NOTIFYs that have passed more servers than this are refused.
     pub max_hops: usize,

@@ -20,7 +20,7 @@ mod upstream;
 pub(super) mod wire;
 
 pub(super) use door::{Place, is_peer};
-use inbound::Vouch;
+use inbound::{Claim, Vouch};
 use relay::Lead;
 
 use super::RVP;

@@ -222,6 +222,27 @@ impl Routes {
         self.peers.iter().filter(speaks)
     }
 
+    /// The credentials shared with the servers of a domain, and the schemes that they may be
+    /// proved by: those that we would use there, NTLM bare or wrapped in Negotiate.
+    pub(super) fn shared_of(&self, domain: &str) -> (Vec<(&str, &str)>, Vec<Scheme>) {
+        let (mut pairs, mut schemes) = (Vec::new(), Vec::new());
+        for known in self.of_domain(domain) {
+            let Some((user, password)) = &known.shared else {
+                continue;
+            };
+            pairs.push((user.as_str(), password.as_str()));
+            for scheme in &known.config.auth {
+                let wrapped = (*scheme == Scheme::Ntlm).then_some(Scheme::Negotiate);
+                for offered in wrapped.into_iter().chain([*scheme]) {
+                    if !schemes.contains(&offered) {
+                        schemes.push(offered);
+                    }
+                }
+            }
+        }
+        (pairs, schemes)
+    }
+
     /// Whether any peer is at that address, or shows that certificate.
     pub(super) fn is_peer(&self, source: IpAddr, shown: Option<&Identities>) -> bool {
         let mut peers = self.peers.iter();

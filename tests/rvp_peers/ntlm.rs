@@ -65,7 +65,7 @@ impl Pair {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn section_5_two_servers_prove_themselves_to_each_other_by_ntlm() {
-    let pair = Pair::start(230, ["shared", "shared"]);
+    let pair = Pair::start(205, ["shared", "shared"]);
     let told = caught(async {
         let (mut alice, mut alices) = at("alice", pair.a.at, HOST).await;
         let (mut carol, mut carols) = at("carol", pair.b.at, HOST_B).await;
@@ -90,7 +90,7 @@ async fn section_5_two_servers_prove_themselves_to_each_other_by_ntlm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn section_5_a_server_with_another_password_is_not_believed() {
-    let pair = Pair::start(240, ["shared", "another"]);
+    let pair = Pair::start(215, ["shared", "another"]);
     let (mut alice, _alices) = at("alice", pair.a.at, HOST).await;
     let (_carol, mut carols) = at("carol", pair.b.at, HOST_B).await;
     // Trouble between servers is never shown as the user's own.

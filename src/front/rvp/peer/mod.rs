@@ -15,6 +15,7 @@ mod outbox;
 mod relay;
 mod resolve;
 mod route;
+pub(super) mod tls;
 mod upkeep;
 mod upstream;
 pub(super) mod wire;
@@ -32,7 +33,7 @@ use crate::core::command::{Command, PointChange, PointSpec, Reach, Register, Tet
 use crate::core::id::PersonId;
 use crate::core::port::Account;
 use crate::hub::{Elsewhere, Hub, Resolution, Want};
-use crate::net::{Authorities, Certificates, OpenError, Tasks, Verifier};
+use crate::net::{OpenError, Tasks};
 use exchange::{Means, Patience};
 use link::Links;
 pub use link::PeerLine;
@@ -43,6 +44,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
+use tls::Verifiers;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use upkeep::Order;
@@ -136,7 +138,7 @@ impl Peers {
                 idle: Duration::from_secs(60),
             },
             ours: ours.to_vec(),
-            verifier: verifier(config)?,
+            verifiers: Verifiers::new(config)?,
         };
         let (orders, waiting) = mpsc::channel(ORDERS);
         let peers = Arc::new(Self {
@@ -314,15 +316,6 @@ impl Peers {
     fn node(&self, address: &Address) -> Option<rvp::NodeUrl> {
         rvp::NodeUrl::parse(&self.href(address)).ok()
     }
-}
-
-/// What checks the certificates of peers that we speak TLS to.
-fn verifier(config: &Config) -> Result<Option<Verifier>, OpenError> {
-    if config.rvp.peers.known.iter().all(|peer| !peer.tls) {
-        return Ok(None);
-    }
-    let own = Certificates::of(config)?;
-    Ok(Some(Verifier::new(&Authorities::of(config)?, Some(own))?))
 }
 
 fn inbox(address: &Address) -> Arc<str> {

@@ -46,7 +46,9 @@ impl Known {
 
     fn shows(&self, shown: Option<&Identities>) -> bool {
         match (&self.config.tls_name, shown) {
-            (Some(name), Some(shown)) => shown.speaks_for(name),
+            (Some(name), Some(shown)) => {
+                shown.speaks_for(name) && shown.vouched(self.config.own_authorities())
+            }
             _ => false,
         }
     }

@@ -8,6 +8,7 @@
 mod errand;
 mod outbox;
 mod route;
+mod tls;
 mod upkeep;
 mod upstream;
 mod vouch;
@@ -17,6 +18,7 @@ pub(super) use errand::{Errand, Purpose};
 pub(super) use outbox::uri_of;
 pub(super) use route::Route;
 use route::Routes;
+pub(super) use tls::{authorities, believe};
 pub(super) use upstream::{Order, Pair, Upstreams};
 pub(super) use vouch::Vouch;
 

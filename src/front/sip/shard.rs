@@ -2,7 +2,8 @@
 
 use super::deliver::Again;
 use super::event::Cache;
-use super::event::serve::{Served, Subscribing};
+use super::event::serve::Served;
+use super::event::subscribe::Subscribing;
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;

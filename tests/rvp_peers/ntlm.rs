@@ -1,8 +1,7 @@
 //! NTLM between servers: another one proves itself to us by the account that we share with it.
 
-use crate::house::{House, Inbox, User, text_mime};
+use crate::house::{User, text_mime};
 use crate::peer::{have, have_by, said};
-use crate::resolver::Resolver;
 use crate::site::{HOST, HOST_B, Site, password_file};
 use crate::talk::{at, caught, hears, node, say, watch};
 use std::fmt::Write as _;
@@ -100,26 +99,31 @@ async fn section_5_a_server_with_another_password_is_not_believed() {
     assert!(carols.peek().is_none());
     let log = pair.b.log();
     assert!(log.contains("bad password"), "{log}");
-    assert!(log.contains("RVP\\\\Servers"), "{log}");
+    assert!(log.contains(r"user=RVP\Servers"), "{log}");
 }
 
-/// A house that shares an account with b.example's server.
-async fn house(auth: &str) -> House {
-    let resolver = Resolver::start(Ipv4Addr::LOCALHOST);
+/// A server that shares an account with b.example's.
+fn site(last: u8, auth: &str) -> Site {
+    let [high, low] = u16::try_from(std::process::id() % 30_000)
+        .unwrap_or(1)
+        .to_be_bytes();
+    let mut site = Site::new("ntlm", Ipv4Addr::new(127, 100 + high, low, last));
     let file = password_file("shared by both");
-    House::with(&format!(
-        "nameservers = [\"{}\"]\n[rvp.peers.\"b.example\"]\naddress = [\"127.0.0.1:9\"]\n\
+    let rest = format!(
+        "[rvp.peers.\"b.example\"]\naddress = [\"127.0.0.1:9\"]\n\
          user = 'b-server'\npassword_file = \"{}\"\nauth = [{auth}]\n\
          [domain.\"example.com\"]\nforeign = [\"b.example\"]\n",
-        resolver.at,
         file.display()
-    ))
-    .await
+    );
+    site.configure("example.com", "", &rest);
+    site.import("example.com", &["alice"]);
+    site.launch();
+    site
 }
 
 /// The status of carol's message, sent by curl as her server.
-async fn curl(house: &House, scheme: &str, password: &str) -> String {
-    let carol = User::of("carol", house.at, HOST_B);
+async fn curl(site: &Site, scheme: &str, password: &str) -> String {
+    let carol = User::of("carol", site.at, HOST_B);
     let body = carol.message("alice", &text_mime(scheme));
     let body = body.replace(&node(HOST_B, "alice"), &node(HOST, "alice"));
     let mut command = tokio::process::Command::new("curl");
@@ -138,7 +142,7 @@ async fn curl(house: &House, scheme: &str, password: &str) -> String {
             "-H",
             &format!("RVP-From-Principal: {}", node(HOST_B, "carol")),
         ])
-        .args(["--connect-to", &format!("{HOST}:80:{}", house.at)])
+        .args(["--connect-to", &format!("{HOST}:80:{}", site.at)])
         .args([scheme, "-u", &format!("b-server:{password}")])
         .args(["--data-binary", &body, &node(HOST, "alice")]);
     said(&command.output().await.expect("curl runs"))
@@ -149,19 +153,17 @@ async fn section_5_curl_proves_itself_as_a_server() {
     if !have_by("curl with NTLM", "curl -V | grep -q NTLM") {
         return;
     }
-    let house = house("\"ntlm\", \"digest\"").await;
-    let mut alice = house.user("alice");
-    let mut inbox = Inbox::new().await;
-    alice.sign_in(inbox.at).await;
+    let site = site(225, "\"ntlm\", \"digest\"");
+    let (_alice, mut inbox) = at("alice", site.at, HOST).await;
     for scheme in ["--ntlm", "--digest"] {
-        assert_eq!(curl(&house, scheme, "shared by both").await, "200 1");
+        assert_eq!(curl(&site, scheme, "shared by both").await, "200 1");
         hears(&mut inbox, &[scheme]).await;
-        assert_eq!(curl(&house, scheme, "wrong").await, "401 1");
+        assert_eq!(curl(&site, scheme, "wrong").await, "401 1");
         assert!(inbox.peek().is_none());
     }
     // Only what is configured for that server is taken from it.
-    let house = self::house("\"digest\"").await;
-    assert_eq!(curl(&house, "--ntlm", "shared by both").await, "401 1");
+    let site = self::site(226, "\"digest\"");
+    assert_eq!(curl(&site, "--ntlm", "shared by both").await, "401 1");
 }
 
 /// The Python with the NTLM libraries: TRISTACK_TEST_PYTHON, else the one tests/run makes.
@@ -178,17 +180,15 @@ fn python() -> Option<PathBuf> {
 async fn section_5_pyspnego_proves_itself_as_a_server_by_ntlm_and_negotiate() {
     let Some(python) = python() else { return };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let house = house("\"ntlm\"").await;
-    let mut alice = house.user("alice");
-    let mut inbox = Inbox::new().await;
-    alice.sign_in(inbox.at).await;
+    let site = site(227, "\"ntlm\"");
+    let (_alice, mut inbox) = at("alice", site.at, HOST).await;
     for (protocol, text) in [("ntlm", "by NTLM"), ("negotiate", "by Negotiate")] {
         let run = async |password: &str| {
             let mut command = tokio::process::Command::new(&python);
             command
                 .env("OPENSSL_CONF", root.join("tests/peers/ntlm/openssl.cnf"))
                 .arg(root.join("tests/peers/ntlm/server.py"))
-                .args([protocol, &format!("http://{}", house.at)])
+                .args([protocol, &format!("http://{}", site.at)])
                 .args(["EXAMPLE\\B-Server", password]);
             said(&command.output().await.expect("runs"))
         };

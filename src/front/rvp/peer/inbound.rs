@@ -108,8 +108,7 @@ impl Peers {
             return caller.person;
         }
         self.route(&caller.address)?;
-        let guest = self.hub.directory().guest(&caller.address)?;
-        self.stand(guest.person, &caller.address);
+        let guest = self.stand_ins.stand(&caller.address, None)?;
         Some(guest.person)
     }
 

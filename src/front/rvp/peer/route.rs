@@ -226,7 +226,10 @@ impl Routes {
 
     /// The credentials shared with the servers of a domain, and the schemes that they may be
     /// proved by: those that we would use there, NTLM bare or wrapped in Negotiate.
-    pub(super) fn shared_of(&self, domain: &str) -> (Vec<(&str, &str)>, Vec<Scheme>) {
+    pub(super) fn shared_of<'a>(
+        &'a self,
+        domain: &'a str,
+    ) -> (Vec<(&'a str, &'a str)>, Vec<Scheme>) {
         let (mut pairs, mut schemes) = (Vec::new(), Vec::new());
         for known in self.of_domain(domain) {
             let Some((user, password)) = &known.shared else {

@@ -221,8 +221,9 @@ async fn a_list_is_fetched_with_its_states() {
     let for_her = rule("a", "<cr:one id=\"sip:alice@example.com\"/>", "block");
     let nobody = rules(&for_her);
     let mut web_of_dave = Web::new(&house, "dave");
-    let made = web_of_dave.put(&rules_of("dave"), RULES_TYPE, &nobody);
-    assert_eq!(made.await.status, 201);
+    let path = rules_of("dave");
+    let made = web_of_dave.put(&path, RULES_TYPE, &nobody).await;
+    assert_eq!(made.status, 201);
 
     let mut alice = house.tcp("alice").await;
     for turn in 0..2 {

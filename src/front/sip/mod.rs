@@ -238,6 +238,7 @@ fn settings(config: &Config, shards: usize) -> Settings {
     let secs = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     Settings {
         udp_max: config.sip.udp_max,
+        calls_make_on_phone: config.sip.calls_make_on_phone,
         leases: Durations {
             min: secs(limits.lease_min),
             max: secs(limits.lease_max),

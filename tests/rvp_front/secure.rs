@@ -52,9 +52,8 @@ async fn the_client_speaks_https_with_a_pinned_root() {
     let session = alice.new_session();
     alice.text(&to, &session, "over TLS").await.unwrap();
     let text = loop {
-        match heard.recv().await.expect("an event") {
-            Event::Text { text, .. } => break text,
-            _ => {}
+        if let Event::Text { text, .. } = heard.recv().await.expect("an event") {
+            break text;
         }
     };
     assert_eq!(text, "over TLS");

@@ -108,7 +108,7 @@ impl SipFront {
         let advertise = &config.sip.advertise;
         let sockets = Sockets::bind(&config.sip.udp, &doors, advertise, bounds(config), tasks)?;
         if !config.sip.tls.is_empty() {
-            neighbour::believe(config, &sockets, doors.own())?;
+            neighbour::believe(config, &sockets, doors.own().as_ref())?;
         }
         let udp = sockets.udp_addresses();
         let streams = doors.addresses();

@@ -50,7 +50,7 @@ impl Front {
         );
         let on = self.entrance.on(arrived);
         let who = Claim {
-            claim,
+            principal: claim,
             local,
             shown: arrived.channel.shown(),
         };

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 /// Whom a request speaks for.
 pub(in super::super) struct Claim<'a> {
-    pub(in super::super) claim: &'a Principal,
+    pub(in super::super) principal: &'a Principal,
     /// Our address that it came to.
     pub(in super::super) local: IpAddr,
     /// Whom the certificate of the connection speaks for.
@@ -43,9 +43,9 @@ impl Peers {
         on: &On<'_>,
         who: &Claim<'_>,
     ) -> Vouch {
-        let ours = self.names.claimed(who.claim, Some(who.local));
+        let ours = self.names.claimed(who.principal, Some(who.local));
         let is_ours = ours.is_some();
-        let Some(address) = ours.or_else(|| self.routes.claimed(who.claim)) else {
+        let Some(address) = ours.or_else(|| self.routes.claimed(who.principal)) else {
             return Vouch::Stranger;
         };
         let domain = address.domain();

@@ -18,15 +18,15 @@ pub(in super::super) fn authorities(config: &Config) -> Result<Authorities, Auth
 pub(in super::super) fn believe(
     config: &Config,
     sockets: &Sockets,
-    own: Option<Certificates>,
+    own: Option<&Certificates>,
 ) -> Result<(), OpenError> {
     let authorities = authorities(config)?;
-    sockets.trust(None, Verifier::new(&authorities, own.clone())?);
+    sockets.trust(None, Verifier::new(&authorities, own.cloned())?);
     for peer in &config.sip.peers.known {
         let Some(name) = peer.own_authorities() else {
             continue;
         };
-        let verifier = Verifier::of(&authorities, Some(name), own.clone())?;
+        let verifier = Verifier::of(&authorities, Some(name), own.cloned())?;
         for name in names(peer) {
             sockets.trust(Some(&name), verifier.clone());
         }

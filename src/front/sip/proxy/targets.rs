@@ -8,6 +8,7 @@ use super::super::shard::{Req, Shard};
 use crate::core::command::PointInfo;
 use crate::front::SIP;
 use sip::flow::{Flow, Transport};
+use sip::header::NameAddr;
 use sip::proxy::{Ends, Target, records};
 use sip::{HeaderId, Method};
 
@@ -102,7 +103,7 @@ impl Shard {
         let method = message.method().unwrap_or(&Method::Invite);
         let within = message.to().is_ok_and(|to| to.tag().is_some());
         let from = message.from().ok();
-        let tag = from.as_ref().and_then(|from| from.tag());
+        let tag = from.as_ref().and_then(NameAddr::tag);
         let caller = from
             .as_ref()
             .map(|from| self.front.places.named(&from.uri, self.local(req.flow)));

@@ -1,25 +1,11 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
+use super::delivery::{Policy, Preferred};
+use super::messages::Offline;
 use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
 use crate::core::address::normal_domain;
-
-words! {
-    /// Which devices of a person get a message.
-    Delivery {
-        /// Every device, each once.
-        All = "all",
-    }
-}
-
-words! {
-    /// What becomes of a text to somebody who is not signed in.
-    Offline {
-        /// The sender is told.
-        Refuse = "refuse",
-    }
-}
 
 words! {
     /// Whether conversations are archived.
@@ -43,7 +29,9 @@ words! {
 #[derive(Clone, Debug, Default)]
 pub struct Domain {
     /// Which devices get a message.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Policy>,
+    /// Which stack of a device.
+    pub prefer: Option<Preferred>,
     /// Texts to somebody who is not signed in.
     pub offline: Option<Offline>,
     /// Archive of conversations.
@@ -64,8 +52,8 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery`, `offline` and `archive` have one value each as yet: any other is refused instead
-    /// of being accepted without effect.
+    /// `archive` has one value as yet: any other is refused instead of being accepted without
+    /// effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -81,6 +69,7 @@ impl Domain {
         }
         Self {
             delivery: r.option("delivery"),
+            prefer: r.option("prefer"),
             offline: r.option("offline"),
             archive: r.option("archive"),
             consent: r.option("consent"),

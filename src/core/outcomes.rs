@@ -27,6 +27,10 @@ pub fn outcomes() -> Vec<(&'static str, Error)> {
             "nobody signed in",
             Error::NotReachable(Unreachable::NobodySignedIn),
         ),
+        (
+            "nobody signed in, no room for more texts",
+            Error::NotReachable(Unreachable::BoxFull),
+        ),
         ("has left the conversation", Error::HasLeft),
         ("client refuses the size", Error::TooLarge),
         ("client refuses the content", Error::Unsupported),

@@ -252,6 +252,7 @@ impl Gate {
             account,
             scheme: Scheme::Ntlm,
             until: None,
+            machine: machine(&user),
         };
         Ok((known, verdict))
     }
@@ -396,7 +397,16 @@ fn granted(attempt: &Attempt<'_>, known: Known, answer: Option<String>) -> Decis
         },
         account,
         answer,
+        machine: known.machine,
     })
+}
+
+/// The machine as it names itself.
+fn machine(user: &Identity) -> Option<Arc<str>> {
+    let name = user.workstation.trim();
+    // What has a colon would pass for an instance.
+    let plain = !name.is_empty() && name.len() <= 64 && !name.contains([':', '\\']);
+    plain.then(|| name.into())
 }
 
 /// What is no first message and was not asked for.

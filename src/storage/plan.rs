@@ -3,7 +3,7 @@
 
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, contacts, document, kept, point, property, publication, target, watch,
+    access, backlog, change, contacts, device, document, kept, point, property, publication, target, watch,
 };
 use crate::core::command::PropertyName;
 use crate::core::documents::DocumentId;
@@ -51,6 +51,7 @@ enum Key {
     Document(PersonId, DocumentId),
     Content(PersonId, DocumentId),
     Contacts(PersonId),
+    Device(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
 }
@@ -134,6 +135,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
+                Write::PutDevices(person, _) => Key::Device(*person),
                 Write::PutContacts(person, _) => Key::Contacts(*person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
@@ -197,6 +199,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
             Key::Content(..) => document::content(*person, &info.id, content),
             _ => document::values(*person, info)?,
         },
+        Write::PutDevices(person, rules) => device::values(*person, rules)?,
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
@@ -216,6 +219,7 @@ impl Key {
             Self::Change(_) => &change::TABLE,
             Self::Document(..) => &document::TABLE,
             Self::Content(..) => &document::CONTENT,
+            Self::Device(_) => &device::TABLE,
             Self::Contacts(_) => &contacts::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
@@ -233,7 +237,10 @@ impl Key {
                 Value::Text(name.namespace.as_ref().to_owned()),
                 Value::Text(name.local.as_ref().to_owned()),
             ],
-            Self::Access(person) | Self::Change(person) | Self::Contacts(person) => {
+            Self::Access(person)
+            | Self::Change(person)
+            | Self::Contacts(person)
+            | Self::Device(person) => {
                 vec![wide(person.0)]
             }
             Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),

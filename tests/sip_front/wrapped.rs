@@ -93,6 +93,7 @@ async fn bob_by_letters(
         source: None,
         client: "".into(),
         machine: None,
+        family: None,
         handle: Arc::from([]),
     };
     let command = Command::Register(Register {

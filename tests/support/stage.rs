@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tristack::core::access::{Right, Scheme};
 use tristack::core::command::{
-    Caller, Command, Outcome, PointChange, PropertyName, PropertyValue, Reach, Register, Route,
+    Caller, Command, Outcome, PointHint, PointChange, PropertyName, PropertyValue, Reach, Register, Route,
     Submit, Tether, Via, Watch,
 };
 use tristack::core::error::Error;
@@ -226,6 +226,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
         message,
         conversation: Some(ConversationId(conversation)),
         to: person(to),
+        hint: PointHint::default(),
     })
 }
 

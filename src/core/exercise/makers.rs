@@ -4,7 +4,7 @@ use super::PHONES;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Command, PointChange, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
+    Caller, Command, PointChange, PointHint, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
     Watch,
 };
 use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
@@ -70,6 +70,7 @@ pub fn spec(stack: Stack, inbox: &str, lease: Duration) -> PointSpec {
         source: None,
         client: "test".into(),
         machine: None,
+        family: None,
         handle: Arc::from(inbox.as_bytes()),
     }
 }
@@ -133,5 +134,6 @@ pub fn submit(to: usize, message: Message) -> Command {
         message,
         conversation: None,
         to: person(to),
+        hint: PointHint::default(),
     })
 }

@@ -7,7 +7,7 @@ use super::request::Known;
 use super::shard::{Pending, Req, Shard};
 use super::status::{About, accepted};
 use super::translate::shared;
-use crate::core::command::{Command, Reply, Route, Submit};
+use crate::core::command::{Command, PointHint, Reply, Route, Submit};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId};
 use crate::core::message::{Ack, Message, Original};
@@ -88,6 +88,11 @@ impl Shard {
             message,
             conversation: None,
             to: account.person,
+            hint: PointHint {
+                inbox: self.front.inbox_on(req.flow, person),
+                source: Some(req.flow.peer.ip()),
+                client: None,
+            },
         });
         let reply = self.wait(Pending::Message(Texting { req }));
         self.front.hub.send(person, caller, command, reply);

@@ -270,6 +270,7 @@ impl Peers {
             source: None,
             client: "another server".into(),
             machine: None,
+            family: None,
             handle: wire::handle(address),
         };
         let command = Command::Register(Register {

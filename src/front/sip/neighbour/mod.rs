@@ -262,6 +262,7 @@ impl Neighbours {
             source: None,
             client: "another server".into(),
             machine: None,
+            family: None,
             handle: wire::handle(address),
         };
         let command = Command::Register(Register {

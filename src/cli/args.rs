@@ -210,7 +210,9 @@ pub(super) enum UserCommand {
     /// Give an account another address; the old one still leads to it
     ///
     /// What others have allowed or forbidden to the old address holds for the new one.
-    #[command(after_help = "Example:\n  tristack user rename alice@example.com alice.smith@example.com")]
+    #[command(
+        after_help = "Example:\n  tristack user rename alice@example.com alice.smith@example.com"
+    )]
     Rename {
         /// user@domain as it is
         address: String,

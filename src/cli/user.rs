@@ -6,8 +6,8 @@ use super::table::Table;
 use super::{Exit, Failure, compose};
 use crate::config::Config;
 use crate::control::{
-    Accounts, Backend, Client, ClientError, DeviceRequest, Done, Lock, LockError, Request, RowResult, RowState,
-    UserRow,
+    Accounts, Backend, Client, ClientError, DeviceRequest, Done, Lock, LockError, Request,
+    RowResult, RowState, UserRow,
 };
 use crate::core::port::Store;
 use crate::hub::Directory;

@@ -5,9 +5,7 @@ use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{
-    CallbackRow, Done, PeerRow, RefusalRow, Request, SubscriptionRow, TraceRow,
-};
+use crate::control::{CallbackRow, Done, PeerRow, RefusalRow, Request, SubscriptionRow, TraceRow};
 use std::fmt::Write as _;
 
 pub(super) async fn subscriptions(

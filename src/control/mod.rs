@@ -18,7 +18,7 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{
-    Answer, CallbackRow, DeviceRequest, DeviceRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow, PointRow, RefusalRow,
-    Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest, TargetRow, TraceRow,
-    UserRow,
+    Answer, CallbackRow, DeviceRequest, DeviceRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow,
+    PointRow, RefusalRow, Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest,
+    TargetRow, TraceRow, UserRow,
 };

@@ -46,7 +46,9 @@ impl Accounts {
         let old = std::mem::replace(&mut account.address, to);
         account.aliases.push(old);
         if account.aliases.len() > ALIASES {
-            return Err(format!("it would have more than {ALIASES} further addresses"));
+            return Err(format!(
+                "it would have more than {ALIASES} further addresses"
+            ));
         }
         Ok(account)
     }
@@ -108,9 +110,7 @@ fn extended(
     known: &[Address],
     new: &Address,
 ) -> Option<Vec<AccessEntry>> {
-    let about = |entry: &AccessEntry, address: &Address| {
-        matches!(&entry.subject, Subject::Address(subject) if subject == address)
-    };
+    let about = |entry: &AccessEntry, address: &Address| matches!(&entry.subject, Subject::Address(subject) if subject == address);
     if list.iter().any(|entry| about(entry, new)) {
         return None;
     }

@@ -2,8 +2,8 @@
 
 use super::server::{CallbackLine, Callbacks, LastNotified};
 use super::wire::{
-    CallbackRow, DeviceRow, PersonRow, PointRow, RefusalRow, RowResult, RowState, StepRow, SubscriptionRow,
-    TraceRow,
+    CallbackRow, DeviceRow, PersonRow, PointRow, RefusalRow, RowResult, RowState, StepRow,
+    SubscriptionRow, TraceRow,
 };
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -313,13 +313,24 @@ fn rulings(standing: &Standing) -> Vec<String> {
         tame(&format!("{} {family} at {place}", mark.stack))
     };
     let ruled = standing.device_rules.rulings.iter().map(|ruling| {
-        let what = if ruling.together { "one device" } else { "two devices" };
+        let what = if ruling.together {
+            "one device"
+        } else {
+            "two devices"
+        };
         let (one, other) = (mark(&ruling.one), mark(&ruling.other));
-        format!("{what}, by an operator at {}: {one}; {other}", utc(ruling.at.0))
+        format!(
+            "{what}, by an operator at {}: {one}; {other}",
+            utc(ruling.at.0)
+        )
     });
     let parted = standing.device_rules.splits.iter().map(|split| {
         let (one, other) = (split.one.0, split.other.0);
-        format!("parted at {}: {one} and {other}, {}", utc(split.at.0), split.why)
+        format!(
+            "parted at {}: {one} and {other}, {}",
+            utc(split.at.0),
+            split.why
+        )
     });
     ruled.chain(parted).collect()
 }

@@ -187,9 +187,11 @@ impl User {
     fn drop_kept(&mut self, fx: &mut Fx<'_, '_>, at: usize) {
         let delivery = &mut self.deliveries[at];
         delivery.phase = Phase::Told;
-        let message = Arc::clone(&delivery.message);
-        fx.store(Write::DeleteKept(self.person(), message.id));
-        self.left(fx, &message);
+        let (id, was_away) = (delivery.message.id, delivery.away.is_some());
+        fx.store(Write::DeleteKept(self.person(), id));
+        if was_away {
+            self.drain(fx);
+        }
     }
 
     /// A kept message can't be delivered after all: the sender, who was told success, is told.

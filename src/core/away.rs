@@ -48,13 +48,15 @@ impl User {
             && fx.rules().keeps_texts(self.account().address.domain())
     }
 
+    /// The text that is under way to somebody who came.
+    fn leaving(&self) -> Option<&Delivery> {
+        let mut all = self.deliveries.iter();
+        all.find(|delivery| delivery.away.is_some() && delivery.phase == Phase::Kept)
+    }
+
     /// Whether the text has to wait because others of its sender do.
     pub(super) fn stands_behind(&self, message: &Message) -> bool {
-        if self.away.is_empty() && self.leaving.is_none() {
-            return false;
-        }
-        let leaving = self.leaving.and_then(|id| self.delivery_at(id));
-        let leaving = leaving.map(|at| &self.deliveries[at].message);
+        let leaving = self.leaving().map(|delivery| &delivery.message);
         let waiting = self.away.iter().filter(|away| !away.withheld);
         let mut all = waiting.map(|away| &away.message).chain(leaving);
         all.any(|other| same_sender(other, message))
@@ -107,7 +109,10 @@ impl User {
     /// are delivered some day.
     fn has_room(&self, fx: &Fx<'_, '_>, message: &Message) -> bool {
         let rules = fx.rules();
-        let own = self.away.iter().filter(|a| same_sender(&a.message, message));
+        let own = self
+            .away
+            .iter()
+            .filter(|a| same_sender(&a.message, message));
         // A blocked sender sees his own ones count, as he would if he was not.
         let counts = |a: &&Away| !a.withheld || same_sender(&a.message, message);
         let all = || self.away.iter().filter(counts);
@@ -129,7 +134,7 @@ impl User {
 
     /// Somebody may be there: the oldest text goes out, the next when that is through.
     pub(super) fn drain(&mut self, fx: &mut Fx<'_, '_>) {
-        while self.leaving.is_none()
+        while self.leaving().is_none()
             && let Some(at) = self.away.iter().position(|away| !away.withheld)
         {
             if self.blocks(fx, &self.away[at].message) {
@@ -150,9 +155,8 @@ impl User {
             };
             // Written down first: if we die after the octets have left us, this may be a double.
             fx.store(Write::PutKept(self.away_record(&away, Stay::Leaving)));
-            let id = away.message.id;
             let routed = attempts.iter().map(|a| (a.point, a.stack)).collect();
-            fx.trace(id, Step::Routed(routed));
+            fx.trace(away.message.id, Step::Routed(routed));
             let mut delivery = Delivery {
                 message: away.message,
                 tags: Vec::new(),
@@ -162,7 +166,6 @@ impl User {
                 away: Some(away.until),
                 attempts,
             };
-            self.leaving = Some(id);
             self.open_waiting(fx, &mut delivery);
             self.arm(delivery.until);
             self.deliveries.push_back(delivery);
@@ -183,14 +186,6 @@ impl User {
             route: Way::Internal,
         };
         self.verdict(fx.rules(), &caller, Right::SendTo) == Verdict::Blocked
-    }
-
-    /// The text that was under way is through, one way or the other.
-    pub(super) fn left(&mut self, fx: &mut Fx<'_, '_>, message: &Message) {
-        if self.leaving == Some(message.id) {
-            self.leaving = None;
-            self.drain(fx);
-        }
     }
 
     /// Nobody took the delivery at `at`: it waits (on) for somebody to come, if that can lead to no
@@ -219,7 +214,8 @@ impl User {
         };
         let id = delivery.message.id;
         let Some(until) = delivery.away else {
-            let (message, conversation) = (Arc::clone(&delivery.message), delivery.message.conversation);
+            let (message, conversation) =
+                (Arc::clone(&delivery.message), delivery.message.conversation);
             self.box_up(fx, message, false);
             for tag in delivery.tags {
                 let kept = crate::core::delivery::sent(id, conversation, Fate::Kept);
@@ -237,8 +233,7 @@ impl User {
         fx.store(Write::PutKept(self.away_record(&away, Stay::Away)));
         self.arm(until);
         self.away.push_front(away);
-        // Not at once again: whoever comes next, or is written to next, wakes it.
-        self.leaving = None;
+        // Not at once again: the next sign-in, or the next text, wakes it.
         true
     }
 

@@ -78,7 +78,10 @@ impl User {
             && !self.speaks(fx, &peer, writer, &message.content)
         {
             fx.trace(message.id, Step::Dropped("another sign-in goes on"));
-            fx.reply(tag, Ok(sent(message.id, message.conversation, Fate::Dropped)));
+            fx.reply(
+                tag,
+                Ok(sent(message.id, message.conversation, Fate::Dropped)),
+            );
             return Ok(());
         }
         if message.content == Content::Leave {

@@ -193,18 +193,6 @@ impl Split {
     }
 }
 
-impl DeviceRules {
-    fn is_parted(&self, a: PointId, b: PointId) -> bool {
-        self.splits.iter().any(|split| split.is_of(a, b))
-    }
-
-    fn ruling(&self, a: &Point, b: &Point) -> Option<bool> {
-        let newest_first = self.rulings.iter().rev();
-        let mut about = newest_first.filter(|ruling| ruling.is_about(a, b));
-        about.next().map(|ruling| ruling.together)
-    }
-}
-
 impl User {
     /// Finds out anew which points are one device. A pair that is none any more because a further
     /// sign-in fits as well stays parted while both last.
@@ -255,12 +243,12 @@ impl User {
         if one.record.stack == other.record.stack {
             return None;
         }
-        match self.devices.ruling(one, other) {
+        match self.ruling(one, other) {
             Some(true) => return Some(Bond::Pinned),
             Some(false) => return None,
             None => {}
         }
-        if self.devices.is_parted(one.record.id, other.record.id) {
+        if self.is_parted(one.record.id, other.record.id) {
             return None;
         }
         let bond = likely(rules, one, other)?;
@@ -272,6 +260,25 @@ impl User {
             (taken(one) && fits(other)) || (taken(other) && fits(one))
         };
         (!self.points.iter().any(rival)).then_some(bond)
+    }
+
+    fn is_parted(&self, a: PointId, b: PointId) -> bool {
+        let mut splits = self.devices.iter().flat_map(|devices| &devices.splits);
+        splits.any(|split| split.is_of(a, b))
+    }
+
+    fn ruling(&self, a: &Point, b: &Point) -> Option<bool> {
+        let newest_first = self
+            .devices
+            .iter()
+            .flat_map(|devices| devices.rulings.iter().rev());
+        let mut about = newest_first.filter(|ruling| ruling.is_about(a, b));
+        about.next().map(|ruling| ruling.together)
+    }
+
+    fn store_devices(&self, fx: &mut Fx<'_, '_>) {
+        let devices = self.devices.as_deref().cloned().unwrap_or_default();
+        fx.store(Write::PutDevices(self.person(), devices));
     }
 
     /// Gives each point its device: that of the points it is bound to, unless two inboxes of one
@@ -286,9 +293,8 @@ impl User {
                 continue;
             }
             let of = |device| self.points.iter().filter(move |p| p.device == device);
-            let clash = of(a).any(|p| {
-                of(b).any(|q| p.record.stack == q.record.stack && !same_inbox(p, q))
-            });
+            let clash =
+                of(a).any(|p| of(b).any(|q| p.record.stack == q.record.stack && !same_inbox(p, q)));
             if clash {
                 continue;
             }
@@ -317,8 +323,8 @@ impl User {
                 };
                 let apart = a.device != b.device && a.record.stack != b.record.stack;
                 if apart
-                    && self.devices.ruling(a, b).is_none()
-                    && !self.devices.is_parted(*one, *other)
+                    && self.ruling(a, b).is_none()
+                    && !self.is_parted(*one, *other)
                     && likely(rules, a, b).is_some()
                 {
                     parted.push((*one, *other));
@@ -330,43 +336,39 @@ impl User {
         }
     }
 
-    fn note_split(
-        &mut self,
-        fx: &mut Fx<'_, '_>,
-        (one, other): (PointId, PointId),
-        why: SplitWhy,
-    ) {
+    fn note_split(&mut self, fx: &mut Fx<'_, '_>, (one, other): (PointId, PointId), why: SplitWhy) {
         let at = fx.now();
-        self.devices.splits.push(Split {
+        self.devices.get_or_insert_default().splits.push(Split {
             one,
             other,
             why,
             at,
         });
-        fx.store(Write::PutDevices(self.person(), self.devices.clone()));
+        self.store_devices(fx);
         fx.log(Notice::Split(self.person(), one, other, why));
     }
 
     fn forget_splits(&mut self, fx: &mut Fx<'_, '_>) {
-        if self.devices.splits.is_empty() {
+        let Some(devices) = &mut self.devices else {
             return;
-        }
-        let (points, splits) = (&self.points, &mut self.devices.splits);
+        };
+        let points = &self.points;
         let there = |id: PointId| points.iter().any(|p| p.record.id == id);
-        let count = splits.len();
-        splits.retain(|split| there(split.one) && there(split.other));
-        if splits.len() != count {
-            fx.store(Write::PutDevices(self.person(), self.devices.clone()));
+        let count = devices.splits.len();
+        devices
+            .splits
+            .retain(|split| there(split.one) && there(split.other));
+        if devices.splits.len() != count {
+            self.store_devices(fx);
         }
     }
 
     /// Two points of one device have shown that they are none.
     fn part_pair(&mut self, fx: &mut Fx<'_, '_>, pair: (PointId, PointId), why: SplitWhy) {
         let both = self.point(pair.0).zip(self.point(pair.1));
-        let ruled = both.is_none_or(|(a, b)| {
-            self.devices.ruling(a, b).is_some() || a.record.stack == b.record.stack
-        });
-        if !ruled && !self.devices.is_parted(pair.0, pair.1) {
+        let ruled = both
+            .is_none_or(|(a, b)| self.ruling(a, b).is_some() || a.record.stack == b.record.stack);
+        if !ruled && !self.is_parted(pair.0, pair.1) {
             self.note_split(fx, pair, why);
             self.regroup(fx);
         }
@@ -417,9 +419,10 @@ impl User {
     /// How texts to this person are spread.
     pub(super) fn spread(&self, rules: &Rules) -> Spread {
         let home = rules.spread_in(self.account().address.domain());
+        let own = self.devices.as_deref();
         Spread {
-            policy: self.devices.policy.unwrap_or(home.policy),
-            preferred: self.devices.preferred.or(home.preferred),
+            policy: own.and_then(|own| own.policy).unwrap_or(home.policy),
+            preferred: own.and_then(|own| own.preferred).or(home.preferred),
         }
     }
 
@@ -431,7 +434,7 @@ impl User {
         changes: Vec<DeviceChange>,
     ) -> Result<Reply, Error> {
         self.must_own(caller)?;
-        let mut devices = self.devices.clone();
+        let mut devices = self.devices.as_deref().cloned().unwrap_or_default();
         for change in changes {
             match change {
                 DeviceChange::Policy(policy) => devices.policy = policy,
@@ -455,8 +458,8 @@ impl User {
                 }
             }
         }
-        self.devices = devices;
-        fx.store(Write::PutDevices(self.person(), self.devices.clone()));
+        self.devices = Some(Box::new(devices));
+        self.store_devices(fx);
         self.regroup(fx);
         Ok(Reply::Done)
     }
@@ -526,7 +529,10 @@ fn same_inbox(a: &Point, b: &Point) -> bool {
 
 /// How far apart the first sign-ins were.
 fn signed_in_apart(a: &Point, b: &Point) -> std::time::Duration {
-    let (first, second) = (a.record.since.min(b.record.since), a.record.since.max(b.record.since));
+    let (first, second) = (
+        a.record.since.min(b.record.since),
+        a.record.since.max(b.record.since),
+    );
     second.since(first)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::core::access::{Rights, Scheme};
 use crate::core::command::{Caller, Command, Reply};
-use crate::core::devices::{Bond, Spread, SplitWhy};
+use crate::core::devices::{Bond, SplitWhy, Spread};
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::fidelity::FidelityTable;
@@ -121,10 +121,18 @@ impl fmt::Display for Notice {
                 write!(f, "{who} message {message}: failed late, sender not here")
             }
             Self::Paired(who, one, other, why) => {
-                write!(f, "{who} points {} and {}: one device, {why}", one.0, other.0)
+                write!(
+                    f,
+                    "{who} points {} and {}: one device, {why}",
+                    one.0, other.0
+                )
             }
             Self::Split(who, one, other, why) => {
-                write!(f, "{who} points {} and {}: two devices, {why}", one.0, other.0)
+                write!(
+                    f,
+                    "{who} points {} and {}: two devices, {why}",
+                    one.0, other.0
+                )
             }
             Self::NoInboxes(who, watch) => {
                 write!(f, "{who} watch {}: watcher has no inboxes here", watch.0)

@@ -28,7 +28,9 @@ impl User {
         let error = Error::Denied(TOLD);
         let peer = Peer::Person(self.person());
         let (now, span) = (fx.now(), fx.rules().conversation);
-        let told = self.talk(&peer).is_some_and(|talk| now.since(talk.last) < span);
+        let told = self
+            .talk(&peer)
+            .is_some_and(|talk| now.since(talk.last) < span);
         let conversation = self.converse(fx, peer, submit.conversation);
         fx.trace(submit.message.id, Step::Failed(error.clone()));
         let to = submit.message.from.clone();

@@ -3,8 +3,8 @@
 
 use crate::core::access::{Right, Scheme, Verdict};
 use crate::core::command::{
-    Caller, Condition, Lineage, Outcome, PointChange, PointInfo, PointSpec, Register, Reply, Tether,
-    TetherChange,
+    Caller, Condition, Lineage, Outcome, PointChange, PointInfo, PointSpec, Register, Reply,
+    Tether, TetherChange,
 };
 use crate::core::devices::Bond;
 use crate::core::effect::{Notice, Rules, Why};

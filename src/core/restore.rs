@@ -32,7 +32,7 @@ impl User {
         let mut out = Vec::new();
         let mut fx = Fx::new(cx, &mut out);
         let mut user = Self::new(account);
-        user.devices = records.devices.unwrap_or_default();
+        user.devices = records.devices.map(Box::new);
         user.restore_points(&mut fx, records.points);
         let (now, rules) = (fx.now(), fx.rules());
         user.publications = records.publications;

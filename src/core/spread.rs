@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 const ONE_OF_ALL: PointId = PointId(0);
 
 /// How much speaks for an inbox; more is more.
-type Rank = (bool, bool, bool, u16, u64, u32);
+type Rank = (bool, bool, bool, bool, u16, u64, u32);
 
 impl User {
     /// Puts attempts in groups of which one has to succeed, best first, and holds the others back.
@@ -33,7 +33,9 @@ impl User {
         }
         let spread = self.spread(fx.rules());
         let talk = self.talk(&Peer::sender(message));
-        let held = talk.and_then(|talk| talk.held).and_then(|id| self.point(id));
+        let held = talk
+            .and_then(|talk| talk.held)
+            .and_then(|id| self.point(id));
         if let (Content::Typing { .. }, Some(held)) = (&message.content, held)
             && held.link == Link::Live
             && let Some(at) = attempts.iter().position(|a| is_at(a, held))
@@ -53,6 +55,7 @@ impl User {
             let of_device = held.filter(|held| held.device == attempt.device);
             let talks_on = of_device.map_or(message.original.stack, |held| held.record.stack);
             (
+                point.is_some_and(|p| p.link == Link::Live),
                 of_device.is_some_and(|held| is_at(attempt, held)),
                 attempt.stack == talks_on,
                 Some(attempt.stack) == spread.preferred,
@@ -68,6 +71,7 @@ impl User {
             let preferred = of().any(|p| Some(p.record.stack) == spread.preferred);
             let by_wish = spread.policy == Policy::Preferred;
             (
+                of().any(|p| p.link == Link::Live),
                 held.is_some_and(|held| held.device == attempt.device),
                 by_wish && preferred,
                 false,

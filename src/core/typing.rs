@@ -137,7 +137,11 @@ impl User {
             let (point, live) = self.point_for(a.stack, &a.inbox)?;
             live.then_some((point, a.stack))
         };
-        attempts.into_iter().filter(shown).filter_map(live).collect()
+        attempts
+            .into_iter()
+            .filter(shown)
+            .filter_map(live)
+            .collect()
     }
 
     fn inbox(&self, point: PointId) -> Arc<str> {

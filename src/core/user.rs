@@ -48,13 +48,12 @@ pub struct User {
     /// By id.
     pub(super) documents: Vec<DocumentInfo>,
     pub(super) contacts: ContactList,
-    pub(super) devices: DeviceRules,
+    /// `None` = nothing is ruled, as for nearly everybody.
+    pub(super) devices: Option<Box<DeviceRules>>,
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
     /// Texts that wait for somebody to come, by arrival.
     pub(super) away: VecDeque<Away>,
-    /// The one of them that is under way.
-    pub(super) leaving: Option<MessageId>,
     pub(super) talks: Vec<Talk>,
     pub(super) seen: VecDeque<Seen>,
     pub(super) typists: Vec<Typist>,
@@ -92,10 +91,9 @@ impl User {
             acquaintances: Vec::new(),
             documents: Vec::new(),
             contacts: ContactList::default(),
-            devices: DeviceRules::default(),
+            devices: None,
             deliveries: VecDeque::new(),
             away: VecDeque::new(),
-            leaving: None,
             talks: Vec::new(),
             seen: VecDeque::new(),
             typists: Vec::new(),
@@ -296,7 +294,7 @@ impl User {
             pending: self.deliveries.len(),
             away: self.away.len(),
             devices: self.device_infos(now, rules),
-            device_rules: self.devices.clone(),
+            device_rules: self.devices.as_deref().cloned().unwrap_or_default(),
             spread: self.spread(rules),
         })))
     }

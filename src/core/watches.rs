@@ -8,10 +8,10 @@ use crate::core::command::{
     WatchInfo, WatchState,
 };
 use crate::core::consent::watcher_of;
+use crate::core::devices::echo;
 use crate::core::effect::{Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
-use crate::core::devices::echo;
 use crate::core::fold::{as_shown, fold, same, same_to};
 use crate::core::id::{Handle, PointId, WatchId};
 use crate::core::port::{WatchRecord, Write};

@@ -3,7 +3,8 @@
 
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, contacts, device, document, kept, point, property, publication, target, watch,
+    access, backlog, change, contacts, device, document, kept, point, property, publication,
+    target, watch,
 };
 use crate::core::command::PropertyName;
 use crate::core::documents::DocumentId;

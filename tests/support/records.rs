@@ -13,7 +13,7 @@ use tristack::core::id::{
 };
 use tristack::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
 use tristack::core::port::{
-    Account, KeptRecord, PointRecord, PublicationRecord, Secret, WatchRecord, Stay,
+    Account, KeptRecord, PointRecord, PublicationRecord, Secret, Stay, WatchRecord,
 };
 use tristack::core::presence::{Document, Origin, Presence, State};
 use tristack::core::time::Time;

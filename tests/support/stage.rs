@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tristack::core::access::{Right, Scheme};
 use tristack::core::command::{
-    Caller, Command, Outcome, PointHint, PointChange, PropertyName, PropertyValue, Reach, Register, Route,
-    Submit, Tether, Via, Watch,
+    Caller, Command, Outcome, PointChange, PointHint, PropertyName, PropertyValue, Reach, Register,
+    Route, Submit, Tether, Via, Watch,
 };
 use tristack::core::error::Error;
 use tristack::core::event::{Event, Outbound};

@@ -4,8 +4,8 @@ use super::PHONES;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Command, PointChange, PointHint, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
-    Watch,
+    Caller, Command, PointChange, PointHint, PointSpec, Reach, Register, Route, Submit, Tether,
+    Topic, Via, Watch,
 };
 use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};

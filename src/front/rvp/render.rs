@@ -68,12 +68,7 @@ fn property((name, value): &(PropertyName, Option<PropertyValue>)) -> Option<Upd
 
 /// A text that was kept while its recipient was away. RVP has no word for when it was sent, so that
 /// the text itself says it.
-pub(super) fn late(
-    postman: &Postman,
-    wire: &Wire,
-    message: &Message,
-    form: Form,
-) -> Option<Bytes> {
+pub(super) fn late(postman: &Postman, wire: &Wire, message: &Message, form: Form) -> Option<Bytes> {
     let stamp = content::stamp(message.at);
     let mime = if message.original.stack == RVP {
         let text = std::str::from_utf8(&message.original.bytes).ok()?;

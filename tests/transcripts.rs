@@ -11,6 +11,7 @@
 //! bob hears from alice: hello
 //! server is killed
 //! server is asked to accept bob for alice
+//! server is asked to pin bob
 //! ```
 
 mod support;
@@ -199,6 +200,7 @@ impl Driver for Stage {
                     },
                 )
             }
+            ["hears", "late", "from", whom] => self.hears_late(actor, account(whom), &spoken(text)),
             ["hears", whom, "typing"] => self.hears(
                 actor,
                 &Heard::Typing {
@@ -292,6 +294,49 @@ impl Stage {
         }
     }
 
+    /// A text that was kept: RVP shows when it was sent, SIP has a header for that.
+    fn hears_late(&mut self, actor: &str, whom: &str, wanted: &str) -> Result<(), String> {
+        match self.actor(actor)?.next_kind(false, PATIENCE) {
+            Some(Heard::Text { from, text }) if from == whom => {
+                let stamped = text.split_once(" UTC] ").map(|(_, rest)| rest);
+                if stamped.unwrap_or(&text) == wanted {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{actor} should hear late {wanted:?}, heard {text:?}"
+                ))
+            }
+            other => Err(format!(
+                "{actor} should hear late {wanted:?}, heard {other:?}"
+            )),
+        }
+    }
+
+    /// The operator says that a person's two sign-ins are one device, or two.
+    fn rules(&self, what: &str, whom: &str) -> Result<(), String> {
+        let whom = format!("{}@example.com", account(whom));
+        let mut who = self.server.command(&["who", &whom, "--json"]);
+        let output = who.output().map_err(|error| error.to_string())?;
+        let people: serde_json::Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        let points: Vec<String> = people
+            .pointer("/0/points")
+            .and_then(|points| points.as_array())
+            .into_iter()
+            .flatten()
+            .map(|point| point["id"].to_string())
+            .collect();
+        let [one, other] = points.as_slice() else {
+            return Err(format!("two points expected: {people}"));
+        };
+        let mut command = self.server.command(&["device", what, &whom, one, other]);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     fn notice(&mut self, actor: &str) -> Result<(), String> {
         match self.actor(actor)?.next_kind(false, Duration::from_secs(75)) {
             Some(Heard::Text { .. }) => Ok(()),
@@ -347,6 +392,9 @@ impl Stage {
         let words: Vec<&str> = verb.split_whitespace().collect();
         if let ["is", "asked", "to", answer, watcher, "for", owner] = words.as_slice() {
             return self.consents(owner, answer, watcher);
+        }
+        if let ["is", "asked", "to", what @ ("pin" | "split"), whom] = words.as_slice() {
+            return self.rules(what, whom);
         }
         match verb {
             "is killed" => self.server.kill_and_restart(),

@@ -28,7 +28,7 @@ pub fn outcomes() -> Vec<(&'static str, Error)> {
             Error::NotReachable(Unreachable::NobodySignedIn),
         ),
         (
-            "nobody signed in, no room for more texts",
+            "no room for more kept texts",
             Error::NotReachable(Unreachable::BoxFull),
         ),
         ("has left the conversation", Error::HasLeft),

@@ -32,6 +32,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    own_texts: Fidelity::Dropped,
+    own_state: Fidelity::Dropped,
     shows_waiting: true,
     typing_beat: None,
 };

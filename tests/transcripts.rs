@@ -255,6 +255,11 @@ impl Stage {
                 }
                 "sip" => Box::new(SipActor::udp(user, self.server.sip_udp)?),
                 "tcp" => Box::new(SipActor::tcp(user, self.server.sip_tcp)?),
+                // COMPAT(Windows Messenger): both its services.
+                "messenger" => {
+                    let actor = SipActor::udp(user, self.server.sip_udp)?;
+                    Box::new(actor.with("RTC/1.3.5470 (Messenger 5.1.0680)"))
+                }
                 other => return Err(format!("no such stack: {other}")),
             };
             self.cast.insert(name.to_owned(), actor);
@@ -298,8 +303,13 @@ impl Stage {
     fn hears_late(&mut self, actor: &str, whom: &str, wanted: &str) -> Result<(), String> {
         match self.actor(actor)?.next_kind(false, PATIENCE) {
             Some(Heard::Text { from, text }) if from == whom => {
-                let stamped = text.split_once(" UTC] ").map(|(_, rest)| rest);
-                if stamped.unwrap_or(&text) == wanted {
+                let sip = matches!(self.mix.get(actor).map(String::as_str), Some("sip" | "tcp"));
+                let rest = match text.split_once(" UTC] ") {
+                    Some((stamp, rest)) if !sip && stamp.starts_with("[20") => Some(rest),
+                    None if sip => Some(&*text),
+                    _ => None,
+                };
+                if rest == Some(wanted) {
                     return Ok(());
                 }
                 Err(format!(

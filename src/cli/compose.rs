@@ -262,3 +262,26 @@ pub(super) fn portal(
         .map(|portal| Some(Arc::new(portal)))
         .map_err(|error| Failure::new(Exit::Unavailable, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_a_domain_says_beats_what_the_server_says() {
+        let text = "[server]\ndomains = [\"a.example\", \"b.example\"]\n\
+                    [messages]\noffline = \"keep\"\n[delivery]\nprefer = \"rvp\"\n\
+                    [domain.\"b.example\"]\noffline = \"refuse\"\ndelivery = \"most_active\"";
+        let config = Config::from_text(text, None, BTreeMap::new()).expect("sound");
+        let rules = hub(&config).rules;
+        assert!(rules.keeps_texts("a.example") && !rules.keeps_texts("b.example"));
+        assert!(!rules.keeps_texts("elsewhere.example"));
+        let spread = |policy| Spread {
+            policy,
+            preferred: Some(RVP),
+        };
+        assert_eq!(rules.spread_in("a.example"), spread(Policy::All));
+        assert_eq!(rules.spread_in("b.example"), spread(Policy::MostActive));
+    }
+}

@@ -18,11 +18,19 @@ impl Accounts {
     /// others have allowed or forbidden to it holds for the new one, too: nobody gets round a block
     /// by being renamed.
     pub async fn rename(&self, address: &str, to: &str) -> RowResult {
+        let mut unproven = false;
         let outcome = match self.renamed(address, to) {
-            Ok(account) => self.store_renamed(account).await,
+            Ok(account) => {
+                unproven = self.credentials().names_only(&account);
+                self.store_renamed(account).await
+            }
             Err(why) => Err(why),
         };
-        result(address, outcome.map(|()| RowState::Updated))
+        let mut row = result(address, outcome.map(|()| RowState::Updated));
+        if unproven && row.result == RowState::Updated {
+            row.why = "what is kept of the password proves the old name only; set it again".into();
+        }
+        row
     }
 
     fn renamed(&self, address: &str, to: &str) -> Result<Account, String> {
@@ -77,9 +85,9 @@ impl Accounts {
             Backend::Hub(hub) => {
                 let caller = internal(other);
                 let call = |command| hub.call(other.person, &caller, command);
-                let list = match call(Command::Access).await.map_err(|e| wrong(&e))? {
-                    Reply::Access(list) => list,
-                    _ => return Ok(()),
+                let known_list = call(Command::Access).await.map_err(|e| wrong(&e))?;
+                let Reply::Access(list) = known_list else {
+                    return Ok(());
                 };
                 match extended(list, known, new) {
                     Some(list) => {
@@ -128,4 +136,111 @@ fn extended(
     }
     list.extend(more);
     Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::access::{Detail, Right, Rights};
+    use crate::core::port::Secret;
+    use crate::credentials::{Credentials, Keep};
+    use crate::hub::Directory;
+    use crate::storage::{Database, Memory};
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("an address")
+    }
+
+    fn block(whom: &str) -> AccessEntry {
+        AccessEntry {
+            subject: Subject::Address(address(whom)),
+            schemes: Vec::new(),
+            grant: Rights::default(),
+            deny: Rights::default().with(Right::SendTo),
+            ask: Rights::default(),
+            detail: Detail::ALL,
+        }
+    }
+
+    async fn two() -> (Accounts, Arc<Directory>, Arc<Database>) {
+        let directory = Arc::new(Directory::new(vec!["example.com".into()], Vec::new()));
+        let store = Arc::new(Database::Memory(Memory::new()));
+        let credentials = Credentials::with_key(&[3; 32], Keep::Verifiers);
+        let sealing = Credentials::with_key(&[3; 32], Keep::Verifiers);
+        let seal = move |account: &Account, password: &str| -> Result<Secret, String> {
+            sealing
+                .seal(account.person, &account.address, &[], &[], password)
+                .map_err(|error| error.to_string())
+        };
+        let backend = Backend::Store(Arc::clone(&directory), Arc::clone(&store));
+        let accounts = Accounts::new(backend, Arc::new(seal), Arc::new(credentials));
+        for name in ["alice@example.com", "bob@example.com"] {
+            let row = super::super::wire::UserRow {
+                address: name.into(),
+                password: "secret".into(),
+                display_name: String::new(),
+            };
+            assert_eq!(
+                accounts.put(vec![row], false).await[0].result,
+                RowState::Added
+            );
+        }
+        (accounts, directory, store)
+    }
+
+    fn person(directory: &Directory, text: &str) -> Option<Arc<Account>> {
+        match directory.resolve(&address(text)) {
+            Resolution::Local(account) => Some(account),
+            Resolution::UnknownUser | Resolution::Foreign => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn both_addresses_lead_to_the_person_and_no_block_is_got_round() {
+        let (accounts, directory, store) = two().await;
+        let bob = person(&directory, "bob@example.com").expect("bob");
+        let alice = person(&directory, "alice@example.com").expect("alice");
+        let list = vec![block("alice@example.com"), block("carol@example.com")];
+        let write = Write::PutAccess(bob.person, list.clone());
+        store.commit(vec![write]).await.expect("stored");
+        let row = accounts
+            .rename("alice@example.com", "Alicia@Example.com")
+            .await;
+        assert_eq!(row.result, RowState::Updated);
+        assert!(row.why.contains("set it again"), "{}", row.why);
+        for name in ["alice@example.com", "alicia@example.com"] {
+            let found = person(&directory, name).expect("there");
+            assert_eq!(found.person, alice.person);
+            assert_eq!(found.address, address("alicia@example.com"));
+        }
+        let stored = store.person(bob.person).await.expect("read").access;
+        let mut wanted = list;
+        wanted.push(block("alicia@example.com"));
+        assert_eq!(stored, Some(wanted.clone()));
+        // And back: nothing piles up.
+        let row = accounts
+            .rename("alicia@example.com", "alice@example.com")
+            .await;
+        assert_eq!(row.result, RowState::Updated);
+        let back = person(&directory, "alicia@example.com").expect("there");
+        assert_eq!(back.aliases, [address("alicia@example.com")]);
+        let stored = store.person(bob.person).await.expect("read").access;
+        assert_eq!(stored, Some(wanted));
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_or_not_ours_is_refused() {
+        let (accounts, ..) = two().await;
+        for (from, to, part) in [
+            ("alice@example.com", "bob@example.com", "is taken"),
+            ("alice@example.com", "alice@example.com", "its name already"),
+            ("alice@example.com", "alice@other.example", "served here"),
+            ("alice@example.com", "nonsense", "nonsense"),
+            ("nobody@example.com", "x@example.com", "no such user"),
+        ] {
+            let row = accounts.rename(from, to).await;
+            assert_eq!(row.result, RowState::Refused);
+            assert!(row.why.contains(part), "{} / {part}", row.why);
+        }
+    }
 }

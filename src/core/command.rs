@@ -380,8 +380,20 @@ pub struct Submit {
     pub conversation: Option<ConversationId>,
     /// The recipient.
     pub to: PersonId,
-    /// Which of the sender's points it came from, as far as that is known.
-    pub hint: PointHint,
+    /// Where it was written, as far as that is known.
+    pub whence: Whence,
+}
+
+/// What is known of the sender's point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Whence {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Its inbox, by the connection.
+    Inbox(Arc<str>),
+    /// The address it came from.
+    Source(IpAddr),
 }
 
 /// What became of one delivery attempt.

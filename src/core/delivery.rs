@@ -71,7 +71,7 @@ impl User {
             return Err(self.refuse_self_chat(fx, &submit));
         }
         let mut message = submit.message;
-        let writer = self.writer(message.original.stack, &submit.hint);
+        let writer = self.writer(message.original.stack, &submit.whence);
         message.conversation = self.converse(fx, peer.clone(), submit.conversation);
         fx.trace(message.id, accepted(&message));
         if let Some(writer) = writer

@@ -33,6 +33,7 @@ pub mod node;
 mod notices;
 mod oneself;
 pub mod outcomes;
+mod pairing;
 mod points;
 pub mod port;
 pub mod presence;

@@ -8,12 +8,12 @@ use crate::core::command::{
     WatchInfo, WatchState,
 };
 use crate::core::consent::watcher_of;
-use crate::core::devices::echo;
 use crate::core::effect::{Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
 use crate::core::fold::{as_shown, fold, same, same_to};
 use crate::core::id::{Handle, PointId, WatchId};
+use crate::core::pairing::echo;
 use crate::core::port::{WatchRecord, Write};
 use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;

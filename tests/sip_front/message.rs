@@ -4,7 +4,7 @@ use crate::house::{House, Ua, address, person};
 use bytes::Bytes;
 use std::time::Duration;
 use tristack::core::access::Scheme;
-use tristack::core::command::{Caller, Command, Fate, PointHint, Reply, Route, Submit};
+use tristack::core::command::{Caller, Command, Fate, Reply, Route, Submit, Whence};
 use tristack::core::error::Error;
 use tristack::core::id::{ConversationId, MessageId, Stack};
 use tristack::core::message::{Ack, Content, Message, Original, Text};
@@ -137,7 +137,7 @@ pub fn submit(content: Content) -> Command {
         },
         conversation: None,
         to: person("bob"),
-        hint: PointHint::default(),
+        whence: Whence::Unknown,
     })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tristack::core::access::{Right, Scheme};
 use tristack::core::command::{
-    Caller, Command, Outcome, PointChange, PointHint, PropertyName, PropertyValue, Reach, Register,
-    Route, Submit, Tether, Via, Watch,
+    Caller, Command, Outcome, PointChange, PropertyName, PropertyValue, Reach, Register, Route,
+    Submit, Tether, Via, Watch, Whence,
 };
 use tristack::core::error::Error;
 use tristack::core::event::{Event, Outbound};
@@ -228,7 +228,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
         message,
         conversation: Some(ConversationId(conversation)),
         to: person(to),
-        hint: PointHint::default(),
+        whence: Whence::Unknown,
     })
 }
 

@@ -4,8 +4,8 @@ use super::PHONES;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{
-    Caller, Command, PointChange, PointHint, PointSpec, Reach, Register, Route, Submit, Tether,
-    Topic, Via, Watch,
+    Caller, Command, PointChange, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
+    Watch, Whence,
 };
 use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};
@@ -134,6 +134,6 @@ pub fn submit(to: usize, message: Message) -> Command {
         message,
         conversation: None,
         to: person(to),
-        hint: PointHint::default(),
+        whence: Whence::Unknown,
     })
 }

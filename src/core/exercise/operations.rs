@@ -6,7 +6,7 @@ use super::{
 use crate::core::access::{AccessEntry, Detail, Right, Rights, Subject, detail};
 use crate::core::command::{
     Command, Outcome, PointChange, PointHint, PropertyName, PropertyValue, Publish, Reach, Refusal,
-    Register, Reply, TetherChange, Via,
+    Register, Reply, TetherChange, Via, Whence,
 };
 use crate::core::devices::{DeviceChange, Policy};
 use crate::core::event::Event;
@@ -250,7 +250,7 @@ fn send_message(world: &mut World, input: &mut Input<'_>) {
     if let Command::Submit(submit) = &mut command
         && input.below(2) == 0
     {
-        submit.hint.inbox = Some(input.inbox().into());
+        submit.whence = Whence::Inbox(input.inbox().into());
     }
     world.send(from, &caller(from, stack), command);
 }

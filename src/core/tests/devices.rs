@@ -1,7 +1,7 @@
 //! Issue 5 section 1: which sign-ins are one device, and what devices get.
 
 use super::*;
-use crate::core::command::{Fate, Submit};
+use crate::core::command::{Fate, Submit, Whence};
 use crate::core::devices::{Bond, DeviceChange, DeviceInfo, Policy, SplitWhy, Spread};
 use crate::core::effect::ReplyTag;
 use crate::core::exercise::person;
@@ -56,10 +56,7 @@ fn write(
         message: message(from, to, stack, content),
         conversation: None,
         to: person(to),
-        hint: PointHint {
-            inbox: Some(inbox.into()),
-            ..PointHint::default()
-        },
+        whence: Whence::Inbox(inbox.into()),
     });
     world.send(from, &caller(from, stack), command)
 }

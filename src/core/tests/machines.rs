@@ -2,6 +2,7 @@
 //! model that knows which sign-in stands on which machine.
 
 use super::*;
+use crate::core::command::Whence;
 use crate::core::exercise::person;
 use crate::core::message::Content;
 use proptest::prelude::*;
@@ -150,7 +151,7 @@ fn act(world: &mut World, model: &mut Model, happening: &Happening) {
             reply.from = address(1);
             let mut command = submit(0, reply);
             if let Command::Submit(submit) = &mut command {
-                submit.hint.inbox = Some(inbox(at, *phone).into());
+                submit.whence = Whence::Inbox(inbox(at, *phone).into());
             }
             // Whoever writes by one stack where only the other has heard may be somebody else.
             if model.machines[at].is_empty() {

@@ -173,6 +173,7 @@ pub(super) fn prove(on: &On<'_>, proof: Proof) -> Result<(Known, ntlm::Verdict),
         whose: Whose::Server(server),
         scheme: Scheme::Ntlm,
         until: None,
+        machine: None,
     };
     Ok((known, verdict))
 }

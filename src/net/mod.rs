@@ -4,6 +4,7 @@
 //! Every TCP front gets its connections from [`Listener::serve`] as a [`Conn`]; all policy uses
 //! [`Conn::peer`] (`decisions.md` 29).
 
+mod alarm;
 mod authorities;
 mod breaker;
 mod budget;
@@ -22,6 +23,7 @@ mod tls;
 mod trust;
 mod udp;
 
+pub use alarm::Alarm;
 pub use authorities::{Authorities, AuthoritiesError, Vouchers};
 pub use breaker::Breaker;
 pub use budget::{Budget, Grant};

@@ -14,6 +14,7 @@ use rvp::document::{
 };
 use rvp::mime::{Block, session_id};
 use rvp::text::Form;
+use std::borrow::Cow;
 
 /// What a watcher is told; `None` if RVP has no word for it.
 pub(super) fn change(
@@ -81,7 +82,8 @@ pub(super) fn message(
         (_, true) => original(message)?,
         (content, false) => {
             let session = session_id(message.conversation.0);
-            content::block(content, &message.from.to_string(), &session)?.to_string()
+            let block = content::block(content, &message.from.to_string(), &session)?;
+            Cow::Owned(block.to_string())
         }
     };
     let href = |address| postman.names.href(address, &wire.spoken);
@@ -102,9 +104,13 @@ pub(super) fn message(
 }
 
 /// The sender's own block, with a Session-Id in any case (`rvp.md` 8.11).
-fn original(message: &Message) -> Option<String> {
+fn original(message: &Message) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    // Mended when it came in, if it named its conversation then.
+    if content::is_whole(text) {
+        return Some(Cow::Borrowed(text));
+    }
     let block = Block::parse(text).ok()?;
     let session = session_id(message.conversation.0);
-    Some(content::passed_on(block, text, &session))
+    Some(Cow::Owned(content::passed_on(block, text, &session)))
 }

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,6 +85,17 @@ pub enum Selection {
     Case(String),
     /// One message, by its id.
     Message(String),
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(text) => f.write_str(text),
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Case(case) => write!(f, "case {case}"),
+            Self::Message(id) => write!(f, "message {id}"),
+        }
+    }
 }
 
 /// A message and what became of it.
@@ -240,12 +252,7 @@ impl<A: Archive> Archivist<A> {
         selection: &Selection,
     ) -> Result<(), Failed> {
         self.finds(selection).await?;
-        let what = match selection {
-            Selection::Query(text) => text.clone(),
-            Selection::Conversation(id) => format!("conversation:{id}"),
-            Selection::Case(case) => format!("case {case}"),
-            Selection::Message(id) => format!("message {id}"),
-        };
+        let what = selection.to_string();
         self.journal(JournalHead::of(act, &asker.who, &asker.why, what))
             .await?;
         self.index_all().await
@@ -305,7 +312,10 @@ impl<A: Archive> Archivist<A> {
     /// Notes down that rows were lost while storage failed; that they were not is how one learns that
     /// it works again.
     pub async fn gap(&self, lost: u64) -> Result<(), Failed> {
-        let why = "storage failed; messages were delivered without being archived";
+        let why = match lost {
+            0 => "storage failed; nothing was delivered that is not archived",
+            _ => "storage failed; messages were delivered without being archived",
+        };
         let mut done = JournalHead::of("gap", "server", why, "");
         done.rows = Some(lost);
         self.journal(done).await

@@ -259,7 +259,7 @@ async fn export(config: &Config, desk: &mut Desk, wish: Wish, out: &Out) -> Resu
     desk.ask(begin).await?;
     let title = Title {
         server: config.server.domains.first().cloned().unwrap_or_default(),
-        what: format!("{:?}", wish.selection),
+        what: wish.selection.to_string(),
         who: wish.asker.who,
         why: wish.asker.why,
         at: SystemClock::new().now().0,

@@ -296,6 +296,11 @@ impl Ledger {
         }
     }
 
+    /// The message could not be archived and is taken back: nothing is said about it.
+    pub(super) fn forget(&mut self, message: MessageId) {
+        self.open.remove(&message);
+    }
+
     /// A kept text from before the restart.
     pub(super) fn reopen(&mut self, shared: &Shared, message: &Message) {
         let rules = &shared.settings.archive;

@@ -148,7 +148,7 @@ impl User {
             );
             self.points.push(point);
         }
-        self.regroup(fx);
+        self.group(fx, &[]);
     }
 
     /// A kept message: tried again on every inbox that does not have it, for as long as clients

@@ -47,17 +47,34 @@ pub(super) fn neutral(block: &Block) -> Content {
 /// The block as it is passed on to RVP inboxes: as it was written, unless clients would drop it
 /// (`rvp.md` 8.11: no Session-Id; lines of the head that end in LF alone).
 pub(super) fn passed_on(block: Block, written: &str, session: &str) -> String {
-    let head = written.split("\r\n\r\n").next().unwrap_or_default();
-    let is_whole = block.session().is_some()
-        && head.len() < written.len()
-        && !head.replace("\r\n", "").contains('\n');
-    if is_whole {
+    if is_whole(written) {
         return written.to_owned();
     }
     if block.session().is_some() {
         return block.to_string();
     }
     block.with("Session-Id", session).to_string()
+}
+
+/// Whether a block that can be read needs no mending: it has a Session-Id, and all lines of its
+/// head end in CRLF.
+pub(super) fn is_whole(written: &str) -> bool {
+    let (mut rest, mut session) = (written, None);
+    loop {
+        let Some((line, after)) = rest.split_once('\n') else {
+            return false;
+        };
+        match line.strip_suffix('\r') {
+            None => return false,
+            Some("") => return session == Some(true),
+            Some(line) => {
+                let field = line.split_once(':');
+                let named = field.filter(|(name, _)| name.eq_ignore_ascii_case("Session-Id"));
+                session = session.or(named.map(|(_, value)| !value.trim().is_empty()));
+            }
+        }
+        rest = after;
+    }
 }
 
 /// The conversation that a Session-Id names. Any text will do; a GUID is its own number.

@@ -14,6 +14,7 @@ use rvp::document::{
 };
 use rvp::mime::{Block, session_id};
 use rvp::text::Form;
+use std::borrow::Cow;
 
 /// What a watcher is told; `None` if RVP has no word for it.
 pub(super) fn change(
@@ -109,7 +110,8 @@ pub(super) fn message(
         (_, true) => original(message)?,
         (content, false) => {
             let session = session_id(message.conversation.0);
-            content::block(content, &message.from.to_string(), &session)?.to_string()
+            let block = content::block(content, &message.from.to_string(), &session)?;
+            Cow::Owned(block.to_string())
         }
     };
     Some(notification(postman, wire, message, form.write(&mime)))
@@ -134,9 +136,13 @@ fn notification(postman: &Postman, wire: &Wire, message: &Message, mime: String)
 }
 
 /// The sender's own block, with a Session-Id in any case (`rvp.md` 8.11).
-fn original(message: &Message) -> Option<String> {
+fn original(message: &Message) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    // Mended when it came in, if it named its conversation then.
+    if content::is_whole(text) {
+        return Some(Cow::Borrowed(text));
+    }
     let block = Block::parse(text).ok()?;
     let session = session_id(message.conversation.0);
-    Some(content::passed_on(block, text, &session))
+    Some(Cow::Owned(content::passed_on(block, text, &session)))
 }

@@ -353,6 +353,7 @@ impl Ledger {
                 ("refused", None, error.to_string())
             }
             Step::Accepted { .. }
+            | Step::Filtered(..)
             | Step::Authorised
             | Step::Receipt(_)
             | Step::Duplicate

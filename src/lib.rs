@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod core;
 pub mod credentials;
+pub mod filter;
 pub mod front;
 pub mod gate;
 pub mod hub;

@@ -357,7 +357,7 @@ struct Hook {
 }
 
 impl AdmissionHook for Hook {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "test"
     }
 
@@ -372,11 +372,11 @@ impl AdmissionHook for Hook {
                 let _ = self.open.clone().wait_for(|open| *open).await;
             }
             if text.starts_with("bad") {
-                return Err(Error::Refused("bad word".to_owned()));
+                return Admission::Refused(Error::Refused("bad word".to_owned()));
             }
             let mut changed = (*message).clone();
             changed.from_name = "seen".into();
-            Ok(Arc::new(changed))
+            Admission::Changed(Arc::new(changed))
         })
     }
 }

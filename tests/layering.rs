@@ -11,6 +11,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["core", "telemetry"]),
     ("hub", &["core", "archive"]),
+    ("filter", &["core", "hub"]),
     ("config", &["core"]),
     ("net", &["config"]),
     ("winbind", &["gate"]),
@@ -71,7 +72,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
-    ("config", &["toml"]),
+    ("filter", &["regex"]),
+    ("config", &["toml", "regex"]),
     (
         "net",
         &[
@@ -141,7 +143,8 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates whose use is part of the design.
-const RESTRICTED: [&str; 20] = [
+const RESTRICTED: [&str; 21] = [
+    "regex",
     "tokio",
     "tokio_util",
     "hyper",

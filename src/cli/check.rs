@@ -39,7 +39,9 @@ fn text(settings: &[Setting], file: Option<&str>) -> String {
     let mut text = String::new();
     let mut section = "";
     for (setting, line) in settings.iter().zip(&lines) {
-        if setting.section != section {
+        // Each `[[filter]]` begins with its name.
+        let begins = setting.section.starts_with('[') && setting.key == "name";
+        if setting.section != section || begins {
             section = &setting.section;
             let _ = writeln!(
                 text,

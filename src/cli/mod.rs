@@ -7,6 +7,7 @@ mod chat;
 mod check;
 mod compose;
 mod demo;
+mod filters;
 mod fronts;
 mod node;
 mod out;

@@ -2,7 +2,7 @@
 
 use super::fronts::{Addresses, Fronts, Parts};
 use super::out::print;
-use super::{Exit, Failure, archivist, compose};
+use super::{Exit, Failure, archivist, compose, filters};
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::control::{self, Accounts, Backend, Lock, Services};
@@ -60,10 +60,11 @@ impl Server {
             Arc::clone(&store),
             config.server.domains.clone(),
             compose::hub(&config),
-            clock,
+            Arc::clone(&clock),
         )
         .await
         .map_err(|e| unavailable(&e))?;
+        filters::attach(&config, &hub, &clock)?;
         let gate = Gate::new(
             Arc::new(hub.clone()),
             Arc::clone(&credentials),

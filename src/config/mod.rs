@@ -8,6 +8,7 @@ mod archive;
 mod auth;
 mod delivery;
 mod domain;
+mod filter;
 mod limits;
 mod log;
 mod messages;
@@ -29,6 +30,7 @@ pub use archive::{Archive, ArchivePolicy};
 pub use auth::{Auth, Keep, Kerberos, Ntlm};
 pub use delivery::{Delivery, Policy, Preferred};
 pub use domain::{Consent, Domain};
+pub use filter::{Filter, FilterAction, FilterContent, FilterKind, FilterStack, HostList};
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use messages::{Messages, Offline};
@@ -55,9 +57,9 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "delivery", "messages",
-    "log", "limits", "archive", "domain",
+    "log", "limits", "archive", "filter", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -89,6 +91,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[archive]`
     pub archive: Archive,
+    /// `[[filter]]`, in order.
+    pub filters: Vec<Filter>,
     /// `[domain."..."]`, by normalised name: what differs there from the global settings.
     pub domains: BTreeMap<String, Domain>,
     /// Every effective setting with its origin, in order of sections.
@@ -244,6 +248,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
         archive: section(source, root, "archive", |r| Archive::read(r, &first)),
+        filters: read_filters(source, root),
         server,
         domains,
         settings: Vec::new(),
@@ -335,6 +340,42 @@ fn read_peers<'a, T>(
         let prefix = named_prefix(&format!("{}_PEERS", stack.to_ascii_uppercase()), name);
         let read = |r: &mut Reader<'_, '_>| read(r, name);
         found.push(with_reader(source, section, prefix, Some(table), read));
+    }
+    found
+}
+
+/// `[[filter]]`, each of its own name.
+fn read_filters<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Vec<Filter> {
+    let Some(value) = root.get("filter") else {
+        return Vec::new();
+    };
+    let place = source.place(value.span().start);
+    let Some(tables) = value.get_ref().as_array() else {
+        source.fault(place, "filters have an order: write [[filter]]".to_owned());
+        return Vec::new();
+    };
+    let mut found: Vec<Filter> = Vec::new();
+    for value in tables {
+        let place = source.place(value.span().start);
+        let table = value.get_ref().as_table();
+        let name = table.and_then(|table| table.get("name"));
+        let name = name.and_then(|name| name.get_ref().as_str());
+        let (Some(table), Some(name)) = (table, name.filter(|name| !name.is_empty())) else {
+            source.fault(place, "a [[filter]] needs a name of its own".to_owned());
+            continue;
+        };
+        if found.iter().any(|filter| filter.name == name) {
+            source.fault(place, format!("two filters have the name {name:?}"));
+        }
+        let prefix = named_prefix("FILTER", name);
+        let read = |r: &mut Reader<'_, '_>| Filter::read(r, name);
+        found.push(with_reader(
+            source,
+            "[filter]".to_owned(),
+            prefix,
+            Some(table),
+            read,
+        ));
     }
     found
 }

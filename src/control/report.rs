@@ -417,6 +417,7 @@ fn describe(step: &Step) -> (&'static str, String) {
             "accepted",
             format!("{kind:?} from {from} to {to} by {stack}, conversation {conversation}"),
         ),
+        Step::Filtered(by, what) => ("filtered", format!("{by}: {what:?}").to_lowercase()),
         Step::Authorised => ("authorised", String::new()),
         Step::Routed(points) => {
             let points: Vec<_> = points

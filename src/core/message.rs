@@ -159,6 +159,14 @@ pub enum Decoded {
     Octets,
 }
 
+impl Original {
+    /// Whether its octets can be sent to that stack's clients: they came by it, and no filter has
+    /// changed what they say since.
+    pub fn is_of(&self, stack: Stack) -> bool {
+        self.stack == stack && !self.bytes.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Original {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

@@ -35,6 +35,7 @@ mod notices;
 mod oneself;
 pub mod outcomes;
 mod pairing;
+pub mod pattern;
 mod points;
 pub mod port;
 pub mod presence;

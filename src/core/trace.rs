@@ -5,6 +5,7 @@ use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PointId, Stack};
 use crate::core::message::Kind;
 use crate::core::time::Time;
+use std::sync::Arc;
 
 /// One checkpoint of one message.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub enum Step {
         /// Its conversation.
         conversation: ConversationId,
     },
+    /// A filter, by its name, did something.
+    Filtered(Arc<str>, Filtered),
     /// The recipient's access list lets it in.
     Authorised,
     /// Points it goes to.
@@ -55,4 +58,13 @@ pub enum Step {
     Failed(Error),
     /// The sender was told later by a text from the system address.
     SenderTold,
+}
+
+/// What a filter did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filtered {
+    /// It passed, changed.
+    Changed,
+    /// The sender is told why it did not pass.
+    Refused,
 }

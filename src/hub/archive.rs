@@ -358,6 +358,7 @@ impl Ledger {
                 ("refused", None, error.to_string())
             }
             Step::Accepted { .. }
+            | Step::Filtered(..)
             | Step::Authorised
             | Step::Receipt(_)
             | Step::Duplicate

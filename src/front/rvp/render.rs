@@ -71,7 +71,7 @@ fn property((name, value): &(PropertyName, Option<PropertyValue>)) -> Option<Upd
 /// the text itself says it.
 pub(super) fn late(postman: &Postman, wire: &Wire, message: &Message, form: Form) -> Option<Bytes> {
     let stamp = content::stamp(message.at);
-    let mime = if message.original.stack == RVP {
+    let mime = if message.original.is_of(RVP) {
         let text = std::str::from_utf8(&message.original.bytes).ok()?;
         let mut block = Block::parse(text).ok()?;
         block.body.insert_str(0, &stamp);
@@ -102,7 +102,7 @@ pub(super) fn message(
     message: &Message,
     form: Form,
 ) -> Option<Bytes> {
-    let mime = match (&message.content, message.original.stack == RVP) {
+    let mime = match (&message.content, message.original.is_of(RVP)) {
         // An application's own document, byte for byte.
         (Content::Opaque { what }, true) if &**what == content::DOCUMENT => {
             return Some(message.original.bytes.clone());

@@ -126,7 +126,7 @@ impl Shard {
         let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, way.0);
         let (via, alias) = (self.via(flow), self.alias(flow));
         let via = format!("{via}{alias};branch={branch};rport");
-        let bytes = if message.original.stack == SIP {
+        let bytes = if message.original.is_of(SIP) {
             self.forward(binding, &message, &via, again.away)
         } else {
             originate(binding, &message, point, &via, again.away)
@@ -168,7 +168,7 @@ impl Shard {
             return false;
         };
         let message = &again.message;
-        if message.original.stack == SIP
+        if message.original.is_of(SIP)
             || !takes(refusal, cpim::CONTENT_TYPE)
             || takes(refusal, text::CONTENT_TYPE)
         {

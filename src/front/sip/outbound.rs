@@ -11,7 +11,7 @@ impl Front {
     /// From the hub.
     pub(super) fn emit(&self, event: Event) {
         let inbox = match &event {
-            Event::Deliver { message, .. } if message.original.stack == SIP => {
+            Event::Deliver { message, .. } if message.original.is_of(SIP) => {
                 // A forwarded message keeps its Call-ID; which shard that is depends on it only
                 // for an even spread, so a hash of the key does as well and reads nothing.
                 let key = message.original.key.as_deref().unwrap_or_default();

@@ -332,6 +332,8 @@ impl Shard {
         self.respond(now, req, status, |r| match error {
             Error::TooBrief(least) => r.header(HeaderId::MinExpires, least.as_secs()),
             Error::Unsupported => r.header(HeaderId::Accept, content::ACCEPT),
+            // Only its words tell the sender what is wrong with the message.
+            Error::Refused(why) => r.reason(why),
             Error::Overloaded | Error::Stopping => r.header(HeaderId::RetryAfter, 5),
             _ => r,
         });

@@ -38,6 +38,8 @@ pub struct RvpActor {
     encoding: Encoding,
     /// Named in Host.
     host: String,
+    /// The body of the last answer.
+    last: String,
 }
 
 const SESSION: &str = "{D2B0C9C1-6A5B-4B0A-9E11-6B0F3C1D0001}";
@@ -81,6 +83,7 @@ impl RvpActor {
             subscription: None,
             encoding,
             host: HOST.to_owned(),
+            last: String::new(),
         })
     }
 
@@ -119,6 +122,7 @@ impl RvpActor {
             let (head, body) = self.exchange(text.as_bytes())?;
             let status = head.get(9..12).and_then(|s| s.parse().ok()).unwrap_or(0);
             if status != 401 {
+                self.last.clone_from(&body);
                 return Ok((status, head, body));
             }
             self.digest.challenged(&head)?;
@@ -168,6 +172,11 @@ impl RvpActor {
             "{}: {wanted} expected, got:\n{}\n{}",
             self.name, result.1, result.2
         ))
+    }
+
+    /// The body of the last answer.
+    pub fn last_body(&self) -> &str {
+        &self.last
     }
 
     /// Offers somebody a file.

@@ -49,7 +49,7 @@ impl Shard {
                 &Err(Fault::Nowhere),
             );
         };
-        let request = if message.original.stack == SIP {
+        let request = if message.original.is_of(SIP) {
             forward(&self.front, message, to)
         } else {
             write(&self.front, message, point.id, to)

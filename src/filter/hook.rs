@@ -1,0 +1,60 @@
+//! Filters as the hub's admission hooks.
+
+use super::{Filter, Verdict};
+use crate::core::error::Error;
+use crate::core::message::{Content, Message, Text};
+use crate::core::time::Time;
+use crate::hub::{Admission, AdmissionHook, Clock};
+use bytes::Bytes;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A filter that the hub runs.
+pub struct FilterHook {
+    filter: Arc<Filter>,
+    clock: Arc<dyn Clock>,
+}
+
+impl FilterHook {
+    /// Makes a hook of a filter.
+    pub fn new(filter: Arc<Filter>, clock: Arc<dyn Clock>) -> Self {
+        Self { filter, clock }
+    }
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+}
+
+impl AdmissionHook for FilterHook {
+    fn name(&self) -> &str {
+        &self.filter.name
+    }
+
+    fn admit(&self, message: Arc<Message>) -> Pin<Box<dyn Future<Output = Admission> + Send + '_>> {
+        let admission = match self.filter.judge(&message, self.now()) {
+            Verdict::Allow => Admission::Pass,
+            Verdict::Modify(text) => Admission::Changed(Arc::new(rewritten(&message, text))),
+            Verdict::Refuse(reason) => Admission::Refused(Error::Refused(reason)),
+        };
+        Box::pin(ready(admission))
+    }
+}
+
+/// The message with another text.
+pub(super) fn rewritten(message: &Message, body: String) -> Message {
+    let mut changed = message.clone();
+    let format = match &message.content {
+        Content::Text(text) => text.format.clone(),
+        _ => None,
+    };
+    changed.content = Content::Text(Text {
+        body: body.into(),
+        media: "text/plain".into(),
+        format,
+    });
+    // What came in says something else: every stack writes the message anew.
+    changed.original.bytes = Bytes::new();
+    changed
+}

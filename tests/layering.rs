@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 18] = [
+const PARTS: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("hub", &["core"]),
+    ("archive", &["core", "telemetry"]),
+    ("hub", &["core", "archive"]),
     ("config", &["core"]),
     ("net", &["config"]),
     ("winbind", &["gate"]),
     ("kerberos", &["gate"]),
     ("telemetry", &["config"]),
-    ("storage", &["core"]),
+    ("storage", &["core", "archive"]),
     ("credentials", &["core", "config"]),
     ("gate", &["core", "hub", "config", "credentials"]),
     ("client", &["core", "net"]),
@@ -33,6 +34,7 @@ const PARTS: [(&str, &[&str]); 18] = [
             "storage",
             "telemetry",
             "portal",
+            "archive",
         ],
     ),
     ("front/mapping", &["core"]),
@@ -65,8 +67,9 @@ const PARTS: [(&str, &[&str]); 18] = [
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
+    ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
     (

@@ -17,6 +17,7 @@ use support::records::{access, account, address, kept, point, property, publicat
 use support::temporary::Temporary;
 use tristack::core::access::Scheme;
 use tristack::core::address::Address;
+use tristack::core::archive::Archive;
 use tristack::core::contacts::ContactList;
 use tristack::core::devices::{DeviceRules, Mark, Policy, Ruling, Split, SplitWhy};
 use tristack::core::documents::{DocumentId, DocumentInfo};
@@ -28,12 +29,20 @@ use tristack::core::port::{
 use tristack::core::time::Time;
 use tristack::storage::{Faulty, Memory, Postgres, Sqlite, open};
 
+#[path = "contract/archive.rs"]
+mod archive;
+
+use archive::{
+    bodies_are_erased_and_rows_stay, holds_are_kept_by_case,
+    rows_are_chained_in_the_order_of_commits, words_find_rows,
+};
+
 const ALICE: PersonId = PersonId(0xa11ce);
 const BOB: PersonId = PersonId(u128::MAX);
 
 /// How a test gets a storage, and the same one again after a restart.
 trait Kind {
-    type Store: Store;
+    type Store: Store + Archive;
     fn open(&self) -> impl Future<Output = Self::Store>;
     fn close(&self, store: Self::Store) -> impl Future<Output = ()>;
 }
@@ -610,6 +619,10 @@ suites!(
     a_removed_account_leaves_nothing,
     who_is_live,
     documents_and_their_octets,
+    rows_are_chained_in_the_order_of_commits,
+    words_find_rows,
+    bodies_are_erased_and_rows_stay,
+    holds_are_kept_by_case,
     numbers_are_never_given_twice,
     every_prefix_holds_what_was_acknowledged,
 );

@@ -169,6 +169,7 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
         rules,
         mailbox: config.limits.shard_queue,
         trace_messages: config.limits.trace_messages,
+        archive: super::archivist::rules(config),
         ..hub::Settings::default()
     }
 }

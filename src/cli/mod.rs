@@ -1,5 +1,7 @@
 //! The command line, and the only place that knows all parts and puts them together.
 
+mod archive;
+mod archivist;
 mod args;
 mod chat;
 mod check;
@@ -115,6 +117,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             let job = node::prepare_target(command)?;
             block_on(node::run(config()?, job, out))
         }
+        Command::Archive(command) => block_on(archive::run(config()?, command.clone(), out)),
         Command::Portal(PortalCommand::Code { address }) => {
             block_on(view::portal_code(config()?, address.clone(), out))
         }

@@ -1,19 +1,12 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
+use super::archive::ArchivePolicy;
 use super::delivery::{Policy, Preferred};
 use super::messages::Offline;
 use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
 use crate::core::address::normal_domain;
-
-words! {
-    /// Whether conversations are archived.
-    Archive {
-        /// No.
-        Off = "off",
-    }
-}
 
 words! {
     /// Whether people are asked before somebody may watch them.
@@ -35,7 +28,9 @@ pub struct Domain {
     /// Texts to somebody who is not signed in.
     pub offline: Option<Offline>,
     /// Archive of conversations.
-    pub archive: Option<Archive>,
+    pub archive: Option<ArchivePolicy>,
+    /// Bodies of the archive are erased after so many days; 0 = never.
+    pub retention_days: Option<u32>,
     /// Consent before watching.
     pub consent: Option<Consent>,
     /// With `consent = "confirm"`: watching somebody is consent to being watched by him.
@@ -52,8 +47,6 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `archive` has one value as yet: any other is refused instead of being accepted without
-    /// effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -72,6 +65,7 @@ impl Domain {
             prefer: r.option("prefer"),
             offline: r.option("offline"),
             archive: r.option("archive"),
+            retention_days: super::archive::days(r),
             consent: r.option("consent"),
             consent_mutual: r.option("consent_mutual"),
             realm,

@@ -4,6 +4,7 @@
 //! and remembers which ([`Config::settings`]). All faults are reported at once, with places.
 
 mod admin;
+mod archive;
 mod auth;
 mod delivery;
 mod domain;
@@ -24,9 +25,10 @@ mod tls;
 mod value;
 
 pub use admin::Admin;
+pub use archive::{Archive, ArchivePolicy};
 pub use auth::{Auth, Keep, Kerberos, Ntlm};
 pub use delivery::{Delivery, Policy, Preferred};
-pub use domain::{Archive, Consent, Domain};
+pub use domain::{Consent, Domain};
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use messages::{Messages, Offline};
@@ -53,9 +55,9 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "delivery", "messages",
-    "log", "limits", "domain",
+    "log", "limits", "archive", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -85,6 +87,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[archive]`
+    pub archive: Archive,
     /// `[domain."..."]`, by normalised name: what differs there from the global settings.
     pub domains: BTreeMap<String, Domain>,
     /// Every effective setting with its origin, in order of sections.
@@ -200,6 +204,11 @@ impl Config {
         self.server.data_dir.join("tristack.lock")
     }
 
+    /// The key that signs the archive's seals and exports.
+    pub fn archive_key(&self) -> PathBuf {
+        self.server.data_dir.join("archive.key")
+    }
+
     /// The key that seals credentials.
     pub fn key_file(&self) -> PathBuf {
         match &self.auth.key_file {
@@ -234,6 +243,7 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
         messages: section(source, root, "messages", Messages::read),
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
+        archive: section(source, root, "archive", |r| Archive::read(r, &first)),
         server,
         domains,
         settings: Vec::new(),

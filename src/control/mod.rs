@@ -4,6 +4,7 @@
 //! beside it tells up from down.
 
 mod accounts;
+mod archive;
 mod client;
 mod devices;
 mod lock;
@@ -14,6 +15,8 @@ mod server;
 mod wire;
 
 pub use accounts::{Accounts, Backend, Seal};
+pub use archive::answer as answer_archive;
+pub use archive::{ArchiveDone, ArchiveRequest, HoldRow};
 pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};

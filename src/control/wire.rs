@@ -1,5 +1,6 @@
 //! Requests and answers on the control socket.
 
+use super::archive::{ArchiveDone, ArchiveRequest};
 use serde::{Deserialize, Serialize};
 
 /// What the CLI asks.
@@ -76,6 +77,8 @@ pub enum Request {
         /// Who.
         address: String,
     },
+    /// The archive. Answer: [`Done::Archive`].
+    Archive(ArchiveRequest),
     /// What became of messages. Answer: [`Done::Traces`].
     Trace {
         /// One message.
@@ -218,6 +221,8 @@ pub enum Done {
     Refusals(Vec<RefusalRow>),
     /// Traces, newest first.
     Traces(Vec<TraceRow>),
+    /// See there.
+    Archive(Box<ArchiveDone>),
 }
 
 /// An account as operators write it.

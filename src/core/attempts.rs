@@ -349,6 +349,17 @@ impl User {
         self.deliveries.iter().position(|d| d.message.id == message)
     }
 
+    /// The delivery ends before anything of it was let out. If storage took so long that the sender
+    /// was told success meanwhile, he is told by a text.
+    pub(super) fn refuse(&mut self, fx: &mut Fx<'_, '_>, at: usize, error: &Error) {
+        if self.deliveries[at].phase == Phase::Kept {
+            self.fail_kept(fx, at);
+        } else {
+            self.answer(fx, at, &Err(error.clone()));
+        }
+        self.deliveries.remove(at);
+    }
+
     /// Everything under way fails: the account is gone.
     pub(super) fn abandon_deliveries(&mut self, fx: &mut Fx<'_, '_>) {
         for at in 0..self.deliveries.len() {

@@ -1,9 +1,9 @@
 //! Messages: from the sender's person to the recipient's points and back to an honest answer
 //! (`decisions.md` 16-19).
 
-use crate::core::access::{Right, Verdict};
+use crate::core::access::{Right, Scheme, Verdict};
 use crate::core::command::{
-    Caller, Command, Condition, Fate, PointInfo, Reach, Reply, Sent, Submit,
+    self, Caller, Command, Condition, Fate, PointInfo, Reach, Reply, Sent, Submit,
 };
 use crate::core::conversation::Peer;
 use crate::core::effect::{Forward, ReplyTag};
@@ -162,6 +162,10 @@ impl User {
         }
         if !ephemeral && let Some(known) = self.duplicate(fx, &message, tag) {
             return known;
+        }
+        if !ephemeral {
+            let copied = caller.route == command::Route::Internal;
+            fx.admitted(&message, copied && caller.scheme != Scheme::Internal);
         }
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);

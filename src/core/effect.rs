@@ -7,6 +7,7 @@ use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::fidelity::FidelityTable;
 use crate::core::id::{Ids, MessageId, PersonId, PointId, Stack, WatchId};
+use crate::core::message::Message;
 use crate::core::port::Write;
 use crate::core::time::Time;
 use crate::core::trace::Checkpoint;
@@ -51,6 +52,14 @@ pub enum Effect {
     Emit(Stack, Event),
     /// A command to another person.
     Forward(Box<Forward>),
+    /// A message may be delivered; nothing of that has been let out yet. Who must have it first
+    /// (the archive) takes it here.
+    Admitted {
+        /// The message.
+        message: Arc<Message>,
+        /// It is a copy for a member of the list that it was admitted at before.
+        copy: bool,
+    },
     /// A checkpoint of a message.
     Trace(Checkpoint),
     /// One line for the log.

@@ -388,6 +388,7 @@ impl World {
                     }
                     self.traces.push(checkpoint);
                 }
+                Effect::Admitted { .. } => assert!(!let_out, "admitted after it was let out"),
                 Effect::Log(_) => {}
             }
         }

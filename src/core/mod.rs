@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod address;
+pub mod archive;
 mod attempts;
 mod away;
 pub mod calls;
@@ -47,6 +48,7 @@ pub mod target;
 pub mod time;
 pub mod trace;
 mod typing;
+mod unarchived;
 pub mod user;
 pub mod watchers;
 mod watches;

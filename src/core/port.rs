@@ -5,6 +5,7 @@
 
 use crate::core::access::AccessEntry;
 use crate::core::address::Address;
+use crate::core::archive::{Entry, Held, Hold, Indexed};
 use crate::core::calls::Calls;
 use crate::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
@@ -282,6 +283,14 @@ pub enum Write {
     PutBacklog(BacklogRecord),
     /// The notification (person, target, sequence) is done with.
     DeleteBacklog(PersonId, u32, u64),
+    /// Append a row to the archive.
+    Archive(Box<Entry>),
+    /// Erase the bodies of rows of the archive; only these words find them from now on.
+    EraseArchive(Vec<Indexed>),
+    /// Insert or replace a legal hold.
+    PutHold(Hold),
+    /// Release a legal hold.
+    DeleteHold(String, Held),
     /// Insert or replace an account with its aliases.
     PutAccount(Account),
     /// Remove an account and everything of that person.

@@ -18,7 +18,7 @@ use crate::core::effect::{Context, Effect, Forward, Notice, ReplyTag, Rules, Why
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Fidelity, Kind};
+use crate::core::message::{Fidelity, Kind, Message};
 use crate::core::notices::WaitingTold;
 use crate::core::points::Point;
 use crate::core::port::{Account, PublicationRecord, Write};
@@ -65,6 +65,8 @@ pub struct User {
     pub(super) roll: Roll,
     /// Watchers whose waiting the owner was told of by a text.
     pub(super) waiting_told: Option<Box<WaitingTold>>,
+    /// When the owner was last told that a message could not be archived.
+    pub(super) unarchived_told: Option<Time>,
     /// The list of watchers is not what those who watch it were told.
     pub(super) roll_changed: bool,
     /// Those who watch the calls may not know them.
@@ -102,6 +104,7 @@ impl User {
             telling: Telling::default(),
             roll: Roll::default(),
             waiting_told: None,
+            unarchived_told: None,
             roll_changed: false,
             calls_changed: false,
             stale: false,
@@ -485,6 +488,12 @@ impl<'a, 'c> Fx<'a, 'c> {
 
     pub(super) fn forward(&mut self, forward: Forward) {
         self.later.push(Effect::Forward(Box::new(forward)));
+    }
+
+    /// Before any answer: see [`Effect::Admitted`].
+    pub(super) fn admitted(&mut self, message: &Arc<Message>, copy: bool) {
+        let message = Arc::clone(message);
+        self.out.push(Effect::Admitted { message, copy });
     }
 
     pub(super) fn trace(&mut self, message: MessageId, step: Step) {

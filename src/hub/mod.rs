@@ -4,9 +4,11 @@
 //! Outcomes of one person keep their order; another person's never wait for them.
 
 mod admission;
+mod archive;
 mod board;
 mod clock;
 mod directory;
+mod disclaimer;
 mod handle;
 mod inside;
 mod loader;
@@ -23,9 +25,11 @@ mod writer;
 
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
+pub use archive::{ArchiveHealth, ArchiveRules};
 pub use board::{TargetBoard, TargetState};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Elsewhere, Resolution, Want, stranger};
+pub use disclaimer::Disclaimer;
 pub use handle::Hub;
 pub use settings::Settings;
 pub use stand_in::StandIns;

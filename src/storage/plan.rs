@@ -1,11 +1,13 @@
 //! A batch as few statements: within a batch only the last word about a row counts, because the
 //! batch is committed as a whole. Account changes keep their place, they may refuse the batch.
 
+use super::archive::{HOLDS, hold_key, hold_values};
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
     access, backlog, change, contacts, device, document, kept, point, property, publication,
     target, watch,
 };
+use crate::core::archive::{Entry, Held, Indexed};
 use crate::core::command::PropertyName;
 use crate::core::documents::DocumentId;
 use crate::core::id::PersonId;
@@ -23,6 +25,10 @@ pub(super) enum Step {
     DeleteAccount(PersonId),
     /// Empty the table of changes.
     ForgetChanges,
+    /// Append to the archive, in this order.
+    Archive(Vec<Entry>),
+    /// Erase bodies of the archive.
+    Erase(Vec<Indexed>),
 }
 
 /// Changes of one table; no key occurs twice.
@@ -55,6 +61,7 @@ enum Key {
     Device(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
+    Hold(String, Held),
 }
 
 enum Last {
@@ -67,6 +74,8 @@ enum Last {
 pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
     let mut steps = Vec::new();
     let mut rows = BTreeMap::new();
+    // Nothing else is ordered against the archive: all of a batch is one step.
+    let mut archive = Vec::new();
     for write in batch {
         match write {
             Write::PutAccount(account) => {
@@ -81,6 +90,8 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
                 flush(&mut rows, &mut steps)?;
                 steps.push(Step::ForgetChanges);
             }
+            Write::Archive(entry) => archive.push(*entry),
+            Write::EraseArchive(erased) => steps.push(Step::Erase(erased)),
             // A document is a row of what is known of it, and one of its octets.
             Write::PutDocument(person, info, content) => {
                 let id = info.id.clone();
@@ -100,6 +111,9 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
         }
     }
     flush(&mut rows, &mut steps)?;
+    if !archive.is_empty() {
+        steps.push(Step::Archive(archive));
+    }
     Ok(steps)
 }
 
@@ -126,6 +140,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
         Write::DeleteBacklog(person, target, sequence) => {
             (Key::Backlog(person, target, sequence), Last::Delete)
         }
+        Write::DeleteHold(case, held) => (Key::Hold(case, held), Last::Delete),
         Write::DeleteProperty(person, name) => (Key::Property(person, name), Last::Delete),
         put => {
             let key = match &put {
@@ -142,6 +157,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutBacklog(record) => {
                     Key::Backlog(record.person, record.target, record.sequence)
                 }
+                Write::PutHold(hold) => Key::Hold(hold.case.clone(), hold.held.clone()),
                 // All others are handled above and in `plan`.
                 _ => return,
             };
@@ -204,6 +220,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
+        Write::PutHold(hold) => hold_values(hold),
         _ => return Ok(None),
     }))
 }
@@ -224,6 +241,7 @@ impl Key {
             Self::Contacts(_) => &contacts::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
+            Self::Hold(..) => &HOLDS,
         }
     }
 
@@ -245,6 +263,7 @@ impl Key {
                 vec![wide(person.0)]
             }
             Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),
+            Self::Hold(case, held) => hold_key(&case, &held),
             Self::Target(person, id) => vec![wide(person.0), Value::Int(id.into())],
             Self::Backlog(person, target, sequence) => vec![
                 wide(person.0),

@@ -130,6 +130,7 @@ pub fn submit(content: Content) -> Command {
                 stack: Stack::named("rvp"),
                 bytes: Bytes::from_static(b"x"),
                 key: None,
+                decoded: tristack::core::message::Decoded::Characters,
             },
             ack: Ack::Any,
             hops: 1,

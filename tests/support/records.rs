@@ -156,6 +156,7 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
             stack: STACK,
             bytes: vec![0, 159, 146, 150].into(),
             key: Some("call/1/tag".into()),
+            decoded: tristack::core::message::Decoded::Characters,
         },
         ack: Ack::All,
         hops: 3,

@@ -219,6 +219,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
             stack: STACK,
             bytes: body.as_bytes().to_vec().into(),
             key: None,
+            decoded: tristack::core::message::Decoded::Characters,
         },
         ack: Ack::Any,
         hops: 0,

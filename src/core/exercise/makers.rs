@@ -112,6 +112,7 @@ pub fn message(from: usize, to: usize, stack: Stack, content: Content) -> Messag
             stack,
             bytes: bytes::Bytes::new(),
             key: None,
+            decoded: crate::core::message::Decoded::Characters,
         },
         ack: Ack::Any,
         hops: 1,

@@ -48,6 +48,10 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         | Write::DeleteTarget(..)
         | Write::PutBacklog(_)
         | Write::DeleteBacklog(..)
+        | Write::Archive(_)
+        | Write::EraseArchive(_)
+        | Write::PutHold(_)
+        | Write::DeleteHold(..)
         | Write::PutAccount(_)
         | Write::ForgetChanges => {}
         Write::DeleteAccount(_) => *records = PersonRecords::default(),

@@ -230,6 +230,7 @@ impl Postman {
         } else {
             render::message(self, &wire, message, form)
         }?;
+        self.hub.rendered(message.id, point.id, &body);
         let head = Head {
             from: self.names.href(&message.from, &wire.spoken),
             subscription: point.id.0,

@@ -104,6 +104,7 @@ impl Targets {
         else {
             return false;
         };
+        self.0.hub.rendered(message.id, point.id, &content);
         let entering = Entering {
             record: BacklogRecord {
                 person,

@@ -135,6 +135,7 @@ impl Shard {
         if !fits(&self.front, flow, bytes.len()) {
             return Err(Outcome::Refused(Refusal::TooLarge));
         }
+        self.front.hub.rendered(message.id, point, &bytes);
         let texted = Texted {
             person,
             address: message.to.clone(),
@@ -189,6 +190,7 @@ impl Shard {
         if !fits(&self.front, flow, bytes.len()) {
             return false;
         }
+        self.front.hub.rendered(message.id, texted.point, &bytes);
         let texted = Texted {
             address: texted.address.clone(),
             again: None,

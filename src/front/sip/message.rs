@@ -10,7 +10,7 @@ use super::translate::shared;
 use crate::core::command::{Command, Reply, Route, Submit, Whence};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PersonId};
-use crate::core::message::{Ack, Message, Original};
+use crate::core::message::{Ack, Decoded, Message, Original};
 use crate::core::time::Time;
 use crate::front::SIP;
 use crate::hub::Answer;
@@ -72,6 +72,7 @@ impl Shard {
                 stack: SIP,
                 bytes: message.bytes(),
                 key: duplicate_key(message),
+                decoded: Decoded::Characters,
             },
             ack: Ack::Any,
             hops,

@@ -4,7 +4,7 @@ use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide}
 use super::words::{as_address, as_word};
 use crate::core::address::Address;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
+use crate::core::message::{Ack, Content, Decoded, Format, Message, Original, Text, Wants};
 use crate::core::port::{KeptRecord, Stay, StoreError};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ struct Body {
     stack: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     key: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    octets: bool,
     #[serde(with = "as_word")]
     ack: Ack,
     hops: u8,
@@ -111,6 +113,7 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
         content: StoredContent::from(&message.content),
         stack: message.original.stack.name().to_owned(),
         key: message.original.key.as_deref().map(str::to_owned),
+        octets: message.original.decoded == Decoded::Octets,
         ack: message.ack,
         hops: message.hops,
         wants: message.wants.as_deref().map(|wants| StoredWants {
@@ -162,6 +165,11 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
             stack: Stack::named(&body.stack),
             bytes: reader.blob("original")?.into(),
             key: body.key.map(Into::into),
+            decoded: if body.octets {
+                Decoded::Octets
+            } else {
+                Decoded::Characters
+            },
         },
         ack: body.ack,
         hops: body.hops,

@@ -59,6 +59,7 @@ impl Shard {
             let address = message.to.clone();
             return report(&self.front, person, address, message.id, point.id, outcome);
         };
+        self.front.hub.rendered(message.id, point.id, &request);
         let draft = Draft {
             purpose,
             method: "MESSAGE",

@@ -1,4 +1,4 @@
-//! Admission hooks: filters and archives between accept and commit (`decisions.md` 17).
+//! Admission hooks: filters between accept and commit (`decisions.md` 17; the archive: `hub/archive.rs`).
 
 use super::Envelope;
 use super::shared::Shared;
@@ -7,13 +7,15 @@ use crate::core::error::Error;
 use crate::core::id::{ConversationId, PersonId};
 use crate::core::message::Message;
 use crate::core::trace::{Checkpoint, Step};
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
-use tokio::task::{self, JoinSet};
 
 /// What a hook says.
 pub type Admission = Result<Arc<Message>, Error>;
@@ -55,8 +57,7 @@ impl Hall {
             inside: Arc::clone(&inside),
             room: room.max(1),
             waiting: HashMap::new(),
-            running: JoinSet::new(),
-            tasks: HashMap::new(),
+            running: FuturesUnordered::new(),
         };
         tokio::spawn(lanes.run(arrivals));
         Self { entrance, inside }
@@ -80,6 +81,9 @@ impl Hall {
     }
 }
 
+/// One message with the hooks. All of them share the task of the lanes.
+type Passage = Pin<Box<dyn Future<Output = (ConversationId, Admission)> + Send>>;
+
 struct Lanes {
     hooks: Arc<[Arc<dyn AdmissionHook>]>,
     shared: Weak<Shared>,
@@ -87,8 +91,7 @@ struct Lanes {
     room: usize,
     /// The first of each lane is with the hooks.
     waiting: HashMap<ConversationId, VecDeque<Passing>>,
-    running: JoinSet<Admission>,
-    tasks: HashMap<task::Id, ConversationId>,
+    running: FuturesUnordered<Passage>,
 }
 
 impl Lanes {
@@ -100,16 +103,8 @@ impl Lanes {
                     let Some(passing) = passing else { return };
                     self.arrive(passing);
                 }
-                Some(done) = self.running.join_next_with_id() => {
-                    let (id, admission) = match done {
-                        Ok((id, admission)) => (id, admission),
-                        Err(error) => {
-                            let refused = Error::Refused("a filter failed".to_owned());
-                            tracing::error!(%error, "an admission hook panicked");
-                            (error.id(), Err(refused))
-                        }
-                    };
-                    self.leave(id, admission);
+                Some((conversation, admission)) = self.running.next() => {
+                    self.leave(conversation, admission);
                 }
             }
         }
@@ -135,21 +130,27 @@ impl Lanes {
             return;
         };
         let (hooks, mut message) = (Arc::clone(&self.hooks), Arc::clone(message));
-        let task = self.running.spawn(async move {
+        let passage = async move {
             for hook in hooks.iter() {
                 message = hook.admit(message).await.inspect_err(|error| {
                     tracing::info!(hook = hook.name(), %error, "a message was refused");
                 })?;
             }
             Ok(message)
+        };
+        // A hook's bug must not take the lanes along.
+        let guarded = AssertUnwindSafe(passage).catch_unwind();
+        let done = guarded.map(move |done| {
+            let admission = done.unwrap_or_else(|_| {
+                tracing::error!(%conversation, "an admission hook panicked");
+                Err(Error::Refused("a filter failed".to_owned()))
+            });
+            (conversation, admission)
         });
-        self.tasks.insert(task.id(), conversation);
+        self.running.push(done.boxed());
     }
 
-    fn leave(&mut self, task: task::Id, admission: Admission) {
-        let Some(conversation) = self.tasks.remove(&task) else {
-            return;
-        };
+    fn leave(&mut self, conversation: ConversationId, admission: Admission) {
         let lane = self.waiting.get_mut(&conversation);
         if let Some(mut passing) = lane.and_then(VecDeque::pop_front) {
             match admission {

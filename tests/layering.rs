@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 18] = [
+const PARTS: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["core", "telemetry"]),
     ("hub", &["core", "archive"]),
@@ -38,18 +38,36 @@ const PARTS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("front/mapping", &["core"]),
+    ("front/family", &[]),
     (
         "front/rvp",
-        &["core", "hub", "config", "net", "gate", "front/mapping"],
+        &[
+            "core",
+            "hub",
+            "config",
+            "net",
+            "gate",
+            "telemetry",
+            "front/mapping",
+            "front/family",
+        ],
     ),
     (
         "front/sip",
-        &["core", "hub", "config", "net", "gate", "front/mapping"],
+        &[
+            "core",
+            "hub",
+            "config",
+            "net",
+            "gate",
+            "front/mapping",
+            "front/family",
+        ],
     ),
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
@@ -91,6 +109,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ),
     ("control", &["tokio", "getrandom"]),
     ("front/mapping", &["toml"]),
+    ("front/family", &[]),
     (
         "front/rvp",
         &[
@@ -252,7 +271,7 @@ fn target(path: &str) -> Option<String> {
     let first = names.next()?.trim();
     if first == "front" {
         return Some(match names.next().map(str::trim) {
-            Some(second @ ("rvp" | "sip" | "mapping")) => format!("front/{second}"),
+            Some(second @ ("rvp" | "sip" | "mapping" | "family")) => format!("front/{second}"),
             // The list of stacks.
             _ => return None,
         });

@@ -78,6 +78,75 @@ fn operators_see_who_is_there_and_what_became_of_a_message() {
     }
 }
 
+#[test]
+fn operators_see_devices_and_rule_on_them() {
+    let server = Server::start(&["alice", "bob"]);
+    let (mut letters, mut phone) = (
+        rvp(&server, "alice"),
+        SipActor::udp("alice", server.sip_udp).expect("alice"),
+    );
+    letters.sign_in().expect("signs in");
+    phone.sign_in().expect("signs in");
+    let alice = "alice@example.com";
+    let who = || asks(&server, &["who", alice]);
+    let count = || who().matches("- device ").count();
+    assert_eq!(
+        count(),
+        2,
+        "two clients, as far as anybody knows:\n{}",
+        who()
+    );
+    let json = asks(&server, &["who", alice, "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let points = rows.pointer("/0/points").and_then(|p| p.as_array());
+    let points: Vec<String> = points
+        .expect("points")
+        .iter()
+        .map(|point| point["id"].to_string())
+        .collect();
+    let device = |what: &str| asks(&server, &["device", what, alice, &points[0], &points[1]]);
+    device("pin");
+    assert_eq!(count(), 1);
+    assert!(who().contains("pinned by an operator"), "{}", who());
+    device("split");
+    assert_eq!(count(), 2);
+    assert!(who().contains("two devices, by an operator"), "{}", who());
+    device("free");
+    assert!(!who().contains("by an operator"), "{}", who());
+    asks(
+        &server,
+        &[
+            "user",
+            "set",
+            alice,
+            "--delivery",
+            "most_active",
+            "--prefer",
+            "sip",
+        ],
+    );
+    let told = "texts go to: most_active (this person's own), sip preferred";
+    assert!(who().contains(told), "{}", who());
+    asks(&server, &["user", "rename", alice, "alicia@example.com"]);
+    assert!(who().contains("also alice@example.com"), "{}", who());
+    let mut bob = rvp(&server, "bob");
+    bob.sign_in().expect("bob signs in");
+    assert_eq!(bob.say("alice", "by the old name").expect("an answer"), 200);
+    assert_eq!(
+        bob.say("alicia", "by the new name").expect("an answer"),
+        200
+    );
+    let wrong = server
+        .command(&["device", "pin", alice, "1", "2"])
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&wrong.stdout).into_owned();
+    assert!(
+        !wrong.status.success() && said.contains("no such sign-in"),
+        "{said}"
+    );
+}
+
 /// SIGTERM to a process of ours.
 fn terminate(child: &Child) {
     let sent = Command::new("kill").arg(child.id().to_string()).status();

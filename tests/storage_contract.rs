@@ -19,8 +19,9 @@ use tristack::core::access::Scheme;
 use tristack::core::address::Address;
 use tristack::core::archive::Archive;
 use tristack::core::contacts::ContactList;
+use tristack::core::devices::{DeviceRules, Mark, Policy, Ruling, Split, SplitWhy};
 use tristack::core::documents::{DocumentId, DocumentInfo};
-use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, WatchId};
+use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use tristack::core::node::{Holder, Node};
 use tristack::core::port::{
     BacklogRecord, PersonRecords, Secret, Store, StoreError, TargetRecord, Write,
@@ -101,6 +102,7 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
             document("rules", "a b/ü", u64::MAX),
         ],
         contacts: Some(contacts()),
+        devices: Some(devices()),
         kept: vec![kept(person, 9), kept(person, u128::MAX)],
         changed: Some(Time(1_000_000)),
     };
@@ -121,6 +123,8 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
         writes.push(Write::PutDocument(person, info.clone(), content.into()));
     }
     writes.push(Write::PutContacts(person, contacts()));
+    writes.push(Write::PutDevices(person, DeviceRules::default()));
+    writes.push(Write::PutDevices(person, devices()));
     writes.push(Write::PutChange(person, Time(999_999)));
     writes.push(Write::PutChange(person, Time(1_000_000)));
     writes.extend(records.kept.iter().cloned().map(Write::PutKept));
@@ -444,6 +448,31 @@ fn contacts() -> ContactList {
     list.add(address("bob@example.com"), "B\u{f6}b", "Friends/\u{fc}");
     list.add(address("carol@example.com"), "", "");
     list
+}
+
+fn devices() -> DeviceRules {
+    let mark = |stack: &str, machine: Option<&str>| Mark {
+        stack: Stack::named(stack),
+        machine: machine.map(Into::into),
+        source: machine.is_none().then(|| [192, 0, 2, 7].into()),
+        family: Some("messenger".into()),
+    };
+    DeviceRules {
+        policy: Some(Policy::MostActive),
+        preferred: Some(Stack::named("sip")),
+        rulings: vec![Ruling {
+            one: mark("rvp", Some("DESK-7")),
+            other: mark("sip", None),
+            together: true,
+            at: Time(7),
+        }],
+        splits: vec![Split {
+            one: PointId(1),
+            other: PointId(0x7fff_ffff),
+            why: SplitWhy::WroteAlone,
+            at: Time(8),
+        }],
+    }
 }
 
 async fn documents_and_their_octets(kind: &impl Kind) {

@@ -85,6 +85,9 @@ pub(super) enum Command {
     /// Add, change and remove accounts; works while the server runs and while it does not
     #[command(subcommand)]
     User(UserCommand),
+    /// Which sign-ins of a person are one device (asks the running server)
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Nodes beyond people: groups, devices, shipments; with distribution lists
     #[command(subcommand)]
     Node(NodeCommand),
@@ -191,6 +194,37 @@ pub(super) enum UserCommand {
         /// Read the password from standard input (its first line)
         #[arg(long, required = true)]
         password_stdin: bool,
+    },
+    /// Which of a person's devices get a text
+    ///
+    /// `all`: every device, each once. `most_active`: the one the conversation is held on, else the
+    /// one used last. `preferred`: the one the conversation is held on, else the preferred one. The
+    /// others get it when that one fails. `default` takes the person's own setting away.
+    #[command(
+        after_help = "Examples:\n  tristack user set alice@example.com --delivery most_active\n  tristack user set alice@example.com --prefer sip"
+    )]
+    Set {
+        /// user@domain
+        address: String,
+        /// all, most_active, preferred or default
+        #[arg(long, value_name = "POLICY", required_unless_present = "prefer")]
+        delivery: Option<String>,
+        /// The stack that a device gets texts by where the conversation does not say: rvp, sip or
+        /// default
+        #[arg(long, value_name = "STACK")]
+        prefer: Option<String>,
+    },
+    /// Give an account another address; the old one still leads to it
+    ///
+    /// What others have allowed or forbidden to the old address holds for the new one.
+    #[command(
+        after_help = "Example:\n  tristack user rename alice@example.com alice.smith@example.com"
+    )]
+    Rename {
+        /// user@domain as it is
+        address: String,
+        /// user@domain to be
+        to: String,
     },
     /// Add or change many accounts from a CSV file
     ///
@@ -346,6 +380,40 @@ pub(super) enum HoldCommand {
     },
     /// List all holds
     List,
+}
+
+/// Points are the numbers that `tristack who ADDRESS` shows.
+#[derive(Subcommand, Debug)]
+pub(super) enum DeviceCommand {
+    /// Two sign-ins are one device: it gets each text once
+    #[command(after_help = "Example:\n  tristack device pin alice@example.com 1042 1043")]
+    Pin {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
+    },
+    /// Two sign-ins are two devices: each gets every text
+    #[command(after_help = "Example:\n  tristack device split alice@example.com 1042 1043")]
+    Split {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
+    },
+    /// Nothing is ruled about two sign-ins any more
+    Free {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
+    },
 }
 
 #[derive(Subcommand, Debug)]

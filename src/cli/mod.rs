@@ -15,6 +15,7 @@ mod serve;
 mod table;
 mod user;
 mod view;
+mod who;
 
 use crate::config::{Config, ConfigError};
 use args::{Arguments, Command, ConsentAnswer, PortalCommand};
@@ -107,6 +108,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             let job = user::prepare(command)?;
             block_on(user::run(config()?, job, out))
         }
+        Command::Device(command) => block_on(user::run(config()?, user::ruling(command), out)),
         Command::Node(command) => {
             let job = node::prepare_node(command);
             block_on(node::run(config()?, job, out))
@@ -123,7 +125,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             address,
             subscriptions: true,
         } => block_on(view::subscriptions(config()?, address.clone(), out)),
-        Command::Who { address, .. } => block_on(view::who(config()?, address.clone(), out)),
+        Command::Who { address, .. } => block_on(who::run(config()?, address.clone(), out)),
         Command::Consent {
             address,
             answer,

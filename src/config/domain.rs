@@ -1,26 +1,12 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
 use super::archive::ArchivePolicy;
+use super::delivery::{Policy, Preferred};
+use super::messages::Offline;
 use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
 use crate::core::address::normal_domain;
-
-words! {
-    /// Which devices of a person get a message.
-    Delivery {
-        /// Every device, each once.
-        All = "all",
-    }
-}
-
-words! {
-    /// What becomes of a text to somebody who is not signed in.
-    Offline {
-        /// The sender is told.
-        Refuse = "refuse",
-    }
-}
 
 words! {
     /// Whether people are asked before somebody may watch them.
@@ -36,7 +22,9 @@ words! {
 #[derive(Clone, Debug, Default)]
 pub struct Domain {
     /// Which devices get a message.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Policy>,
+    /// Which stack of a device.
+    pub prefer: Option<Preferred>,
     /// Texts to somebody who is not signed in.
     pub offline: Option<Offline>,
     /// Archive of conversations.
@@ -59,8 +47,6 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery` and `offline` have one value each as yet: any other is refused instead
-    /// of being accepted without effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -76,6 +62,7 @@ impl Domain {
         }
         Self {
             delivery: r.option("delivery"),
+            prefer: r.option("prefer"),
             offline: r.option("offline"),
             archive: r.option("archive"),
             retention_days: super::archive::days(r),

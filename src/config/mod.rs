@@ -6,9 +6,11 @@
 mod admin;
 mod archive;
 mod auth;
+mod delivery;
 mod domain;
 mod limits;
 mod log;
+mod messages;
 mod neighbours;
 mod peers;
 mod portal;
@@ -25,9 +27,11 @@ mod value;
 pub use admin::Admin;
 pub use archive::{Archive, ArchivePolicy};
 pub use auth::{Auth, Keep, Kerberos, Ntlm};
-pub use domain::{Consent, Delivery, Domain, Offline};
+pub use delivery::{Delivery, Policy, Preferred};
+pub use domain::{Consent, Domain};
 pub use limits::Limits;
 pub use log::{Format, Log};
+pub use messages::{Messages, Offline};
 pub use neighbours::{Neighbour, Neighbours, Trust};
 pub use peers::{Homed, Peer, Peers, Role};
 pub use portal::{Ldap, Portal};
@@ -51,9 +55,9 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 12] = [
-    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "log", "limits",
-    "archive", "domain",
+const SECTIONS: [&str; 14] = [
+    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "delivery", "messages",
+    "log", "limits", "archive", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -75,6 +79,10 @@ pub struct Config {
     pub storage: Storage,
     /// `[auth]`
     pub auth: Auth,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[messages]`
+    pub messages: Messages,
     /// `[log]`
     pub log: Log,
     /// `[limits]`
@@ -231,6 +239,8 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
             Storage::read(r, &server.data_dir)
         }),
         auth: section(source, root, "auth", |r| Auth::read(r, &server.domains)),
+        delivery: section(source, root, "delivery", Delivery::read),
+        messages: section(source, root, "messages", Messages::read),
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
         archive: section(source, root, "archive", |r| Archive::read(r, &first)),

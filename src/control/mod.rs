@@ -6,8 +6,10 @@
 mod accounts;
 mod archive;
 mod client;
+mod devices;
 mod lock;
 mod nodes;
+mod rename;
 mod report;
 mod server;
 mod wire;
@@ -19,7 +21,7 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{
-    Answer, CallbackRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow, PointRow, RefusalRow,
-    Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest, TargetRow, TraceRow,
-    UserRow,
+    Answer, CallbackRow, DeviceRequest, DeviceRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow,
+    PointRow, RefusalRow, Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest,
+    TargetRow, TraceRow, UserRow,
 };

@@ -164,6 +164,13 @@ async fn answer(services: &Services, request: Request) -> Answer {
         Request::Who { address } => report::who(&services.hub, address.as_deref())
             .await
             .map(Done::People),
+        Request::Device(request) => accounts
+            .device(request)
+            .await
+            .map(|row| Done::Rows(vec![row])),
+        Request::Rename { address, to } => {
+            Ok(Done::Rows(vec![accounts.rename(&address, &to).await]))
+        }
         Request::Peers => Ok(Done::Peers((services.peers)())),
         Request::Subscriptions { address } => {
             report::subscriptions(&services.hub, address.as_deref(), &services.notified)

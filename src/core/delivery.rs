@@ -29,6 +29,8 @@ pub(super) struct Delivery {
     pub(super) until: Time,
     /// May have been delivered before a crash.
     pub(super) redelivered: bool,
+    /// Its recipient was away; its end then.
+    pub(super) away: Option<Time>,
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -49,11 +51,11 @@ impl User {
         &mut self,
         fx: &mut Fx<'_, '_>,
         caller: &Caller,
-        submit: Submit,
+        mut submit: Submit,
         tag: ReplyTag,
     ) -> Result<(), Error> {
         self.must_own(caller)?;
-        let mut message = submit.message;
+        let message = &mut submit.message;
         let account = self.account();
         if message.from != account.address && !account.aliases.contains(&message.from) {
             return Err(Error::Spoofed);
@@ -65,11 +67,26 @@ impl User {
         message.id = fx.message_id();
         message.at = fx.now();
         message.from_person = Some(self.person());
+        if submit.to == self.person() && self.crosses_to_itself(message) {
+            return Err(self.refuse_self_chat(fx, &submit));
+        }
+        let mut message = submit.message;
+        let writer = self.writer(message.original.stack, &submit.whence);
         message.conversation = self.converse(fx, peer.clone(), submit.conversation);
+        fx.trace(message.id, accepted(&message));
+        if let Some(writer) = writer
+            && !self.speaks(fx, &peer, writer, &message.content)
+        {
+            fx.trace(message.id, Step::Dropped("another sign-in goes on"));
+            fx.reply(
+                tag,
+                Ok(sent(message.id, message.conversation, Fate::Dropped)),
+            );
+            return Ok(());
+        }
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
-        fx.trace(message.id, accepted(&message));
         fx.forward(Forward {
             to: submit.to,
             caller: caller.clone(),
@@ -124,6 +141,10 @@ impl User {
         tag: ReplyTag,
     ) -> Result<Option<Fate>, Error> {
         let ephemeral = message.content.ephemeral();
+        // Before the list: whoever is blocked is told the same.
+        if message.hops > fx.rules().hops {
+            return Err(Error::Loop);
+        }
         match self.verdict(fx.rules(), caller, Right::SendTo) {
             Verdict::Granted => {}
             Verdict::Blocked
@@ -133,11 +154,11 @@ impl User {
             }
             // Exactly what the sender would get if nobody were there.
             Verdict::Blocked if ephemeral => return Ok(Some(Fate::Dropped)),
+            Verdict::Blocked if self.keeps(fx, &message) => {
+                return self.put_away(fx, message, tag, true);
+            }
             Verdict::Blocked => return Err(Error::NotReachable(Unreachable::Blocked)),
             Verdict::Asked | Verdict::Withheld => return Err(Error::Denied("send-to")),
-        }
-        if message.hops > fx.rules().hops {
-            return Err(Error::Loop);
         }
         if !ephemeral && let Some(known) = self.duplicate(fx, &message, tag) {
             return known;
@@ -155,6 +176,9 @@ impl User {
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
+        if self.stands_behind(&message) && self.keeps(fx, &message) {
+            return self.put_away(fx, message, tag, false);
+        }
         let attempts = match self.route(fx, &message) {
             Route::To(attempts) => attempts,
             Route::Unshown => {
@@ -164,6 +188,9 @@ impl User {
             _ if ephemeral => {
                 fx.trace(message.id, Step::Dropped("nobody there to see it"));
                 return Ok(Some(Fate::Dropped));
+            }
+            Route::Nobody(_) if self.keeps(fx, &message) => {
+                return self.put_away(fx, message, tag, false);
             }
             Route::Unsupported => return Err(Error::Unsupported),
             Route::Nobody(why) => return Err(Error::NotReachable(why)),
@@ -182,7 +209,7 @@ impl User {
     fn show(&mut self, fx: &mut Fx<'_, '_>, message: &Arc<Message>, attempts: &[Attempt]) -> Fate {
         let mut fate = Fate::Dropped;
         let showing = self.typist(fx, message);
-        for attempt in attempts {
+        for attempt in attempts.iter().filter(|a| a.state != Try::Reserve) {
             if let Some((point, true)) = self.point_for(attempt.stack, &attempt.inbox) {
                 fate = Fate::Delivered;
                 // Within a stack its clients keep the time themselves.
@@ -193,7 +220,7 @@ impl User {
                         None => {}
                     }
                 }
-                self.emit_attempt(fx, message, (point, &attempt.inbox), false);
+                self.emit_attempt(fx, message, (point, &attempt.inbox), (false, false));
             }
         }
         fate
@@ -221,6 +248,7 @@ impl User {
             phase: Phase::Awaiting(now.after(rules.answer)),
             until: now.after(rules.keep),
             redelivered: false,
+            away: None,
             attempts,
         };
         self.open_waiting(fx, &mut delivery);
@@ -242,7 +270,8 @@ impl User {
                 if live {
                     attempt.state = Try::Open;
                     let inbox = (point, &attempt.inbox);
-                    self.emit_attempt(fx, &delivery.message, inbox, delivery.redelivered);
+                    let late = (delivery.redelivered, delivery.away.is_some());
+                    self.emit_attempt(fx, &delivery.message, inbox, late);
                 }
             }
         }
@@ -253,7 +282,7 @@ impl User {
         fx: &mut Fx<'_, '_>,
         message: &Arc<Message>,
         (point, inbox): (PointId, &Arc<str>),
-        redelivered: bool,
+        (redelivered, away): (bool, bool),
     ) {
         let point = match self.point(point) {
             Some(point) => point.info(),
@@ -270,12 +299,22 @@ impl User {
                 point,
                 message: Arc::clone(message),
                 redelivered,
+                away,
             },
         );
     }
 }
 
 impl Delivery {
+    /// Whether every group has it.
+    pub(super) fn everywhere(&self) -> bool {
+        let has = |group| {
+            let mut of = self.attempts.iter().filter(|a| a.group == group);
+            of.any(Attempt::delivered)
+        };
+        self.attempts.iter().all(|a| has(a.group))
+    }
+
     /// When something about it is due next.
     pub(super) fn due(&self) -> Option<Time> {
         let retry = self.attempts.iter().filter_map(|a| match a.state {

@@ -120,6 +120,8 @@ impl World {
                     invitation: Fidelity::Refused,
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
+                    own_texts: Fidelity::Dropped,
+                    own_state: Fidelity::Adapted,
                     shows_waiting: stack == PHONES,
                     typing_beat: (stack == LETTERS).then_some(Duration::from_secs(4)),
                 },

@@ -11,6 +11,7 @@ use crate::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
 };
 use crate::core::contacts::ContactList;
+use crate::core::devices::DeviceRules;
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use crate::core::message::Message;
@@ -151,6 +152,22 @@ pub struct KeptRecord {
     pub until: Time,
     /// Points that have it already.
     pub delivered: Vec<PointId>,
+    /// Why it is here.
+    pub stay: Stay,
+}
+
+/// Why a message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Stay {
+    /// Its clients take their time.
+    #[default]
+    Passing,
+    /// Nobody is there.
+    Away,
+    /// Somebody came, and it is under way to him.
+    Leaving,
+    /// The recipient blocks its sender, who must not know: it is kept and never delivered.
+    Withheld,
 }
 
 /// Where an operator wants a node's notifications sent to, whatever address that leads to.
@@ -209,6 +226,8 @@ pub struct PersonRecords {
     pub documents: Vec<DocumentInfo>,
     /// Contact list; `None` = never written.
     pub contacts: Option<ContactList>,
+    /// What holds for devices; `None` = never written.
+    pub devices: Option<DeviceRules>,
     /// Kept messages.
     pub kept: Vec<KeptRecord>,
     /// When the person's presence last changed with watchers to be told. Storage keeps the newest;
@@ -245,6 +264,8 @@ pub enum Write {
     DeleteDocument(PersonId, DocumentId),
     /// Replace the contact list.
     PutContacts(PersonId, ContactList),
+    /// Replace what holds for devices.
+    PutDevices(PersonId, DeviceRules),
     /// Insert or replace a kept message.
     PutKept(KeptRecord),
     /// A kept message is done with.

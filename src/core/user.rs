@@ -3,6 +3,7 @@
 
 use crate::core::access::{AccessEntry, Right, Verdict};
 use crate::core::address::Address;
+use crate::core::away::Away;
 use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
 };
@@ -10,6 +11,7 @@ use crate::core::consent::Acquaintance;
 use crate::core::contacts::ContactList;
 use crate::core::conversation::Talk;
 use crate::core::delivery::Delivery;
+use crate::core::devices::DeviceRules;
 use crate::core::documents::DocumentInfo;
 use crate::core::duplicates::Seen;
 use crate::core::effect::{Context, Effect, Forward, Notice, ReplyTag, Rules, Why};
@@ -46,8 +48,12 @@ pub struct User {
     /// By id.
     pub(super) documents: Vec<DocumentInfo>,
     pub(super) contacts: ContactList,
+    /// `None` = nothing is ruled, as for nearly everybody.
+    pub(super) devices: Option<Box<DeviceRules>>,
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
+    /// Texts that wait for somebody to come, by arrival.
+    pub(super) away: VecDeque<Away>,
     pub(super) talks: Vec<Talk>,
     pub(super) seen: VecDeque<Seen>,
     pub(super) typists: Vec<Typist>,
@@ -87,7 +93,9 @@ impl User {
             acquaintances: Vec::new(),
             documents: Vec::new(),
             contacts: ContactList::default(),
+            devices: None,
             deliveries: VecDeque::new(),
+            away: VecDeque::new(),
             talks: Vec::new(),
             seen: VecDeque::new(),
             typists: Vec::new(),
@@ -143,6 +151,7 @@ impl User {
         self.expire_acquaintances(&mut fx);
         self.expire_properties(&mut fx);
         self.expire_deliveries(&mut fx);
+        self.expire_away(&mut fx);
         self.expire_typists(&mut fx);
         self.expire_talks(&fx);
         self.expire_seen(&fx);
@@ -162,6 +171,7 @@ impl User {
             && self.shown_to.is_empty()
             && self.acquaintances.is_empty()
             && self.deliveries.is_empty()
+            && self.away.is_empty()
             && self.talks.is_empty()
             && self.seen.is_empty()
             && self.typists.is_empty()
@@ -210,7 +220,7 @@ impl User {
                 if alive {
                     self.point_answered(fx, point);
                 } else {
-                    self.point_failed(fx, point);
+                    self.point_failed(fx, point, None);
                 }
                 Reply::Done
             }
@@ -265,16 +275,18 @@ impl User {
                 self.must_own(caller)?;
                 Ok(Reply::Contacts(self.contacts.clone()))
             }
+            Command::SetDevices(changes) => self.set_devices(fx, caller, changes),
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
             Command::Locate => self.locate(fx.rules(), caller),
-            Command::Standing => self.standing(fx.rules(), caller),
+            Command::Standing => self.standing(fx, caller),
             Command::Erase => self.erase(fx, caller),
             // The other half is executed by `dispatch`; nothing comes here from there.
             _ => Err(Error::Denied("no such command")),
         }
     }
 
-    fn standing(&self, rules: &Rules, caller: &Caller) -> Result<Reply, Error> {
+    fn standing(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
+        let (now, rules) = (fx.now(), fx.rules());
         self.must(rules, caller, Right::Subscriptions)?;
         let publication = |p: &PublicationRecord| (p.id, p.point, p.presence.clone(), p.expires);
         Ok(Reply::Standing(Box::new(Standing {
@@ -283,6 +295,10 @@ impl User {
             publications: self.publications.iter().map(publication).collect(),
             watches: self.watch_infos(),
             pending: self.deliveries.len(),
+            away: self.away.len(),
+            devices: self.device_infos(now, rules),
+            device_rules: self.devices.as_deref().cloned().unwrap_or_default(),
+            spread: self.spread(rules),
         })))
     }
 
@@ -292,6 +308,7 @@ impl User {
         let (person, now) = (self.person(), fx.now());
         fx.store(Write::DeleteAccount(person));
         self.abandon_deliveries(fx);
+        self.abandon_away(fx);
         for point in std::mem::take(&mut self.points) {
             fx.log(Notice::PointEnded(person, point.record.id, Why::Erased));
             let stack = point.record.stack;
@@ -360,9 +377,16 @@ impl User {
         self.cause = cause.or(self.cause);
     }
 
-    pub(super) fn touch(&mut self, point: PointId, now: Time) {
-        if let Some(point) = self.points.iter_mut().find(|p| p.record.id == point) {
+    /// The person did something by that point.
+    pub(super) fn touch(&mut self, fx: &Fx<'_, '_>, id: PointId) {
+        let (now, rules) = (fx.now(), fx.rules());
+        if let Some(point) = self.points.iter_mut().find(|p| p.record.id == id) {
+            let idle = point.is_idle(now, rules);
             point.active = now;
+            if idle {
+                self.changed(Some(id));
+                self.arm(now.after(rules.idle_after));
+            }
         }
     }
 
@@ -378,6 +402,7 @@ impl User {
         let watches = self.watches.iter().map(|w| w.due(rules));
         let properties = self.properties.iter().filter_map(|(_, v)| v.expires);
         let deliveries = self.deliveries.iter().filter_map(Delivery::due);
+        let away = self.away.iter().map(|away| away.until);
         let talks = self.talks.iter().map(|t| t.last.after(rules.conversation));
         let seen = self.seen.front().map(|s| s.at.after(rules.duplicate));
         self.wake = points
@@ -385,6 +410,7 @@ impl User {
             .chain(watches)
             .chain(properties)
             .chain(deliveries)
+            .chain(away)
             .chain(talks)
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))

@@ -125,6 +125,7 @@ pub(super) fn worded(shared: &Shared, stack: Stack, event: Event) -> Option<Even
         point,
         message,
         redelivered,
+        away,
     } = event
     else {
         return Some(event);
@@ -136,6 +137,7 @@ pub(super) fn worded(shared: &Shared, stack: Stack, event: Event) -> Option<Even
             point,
             message,
             redelivered,
+            away,
         });
     }
     let text = shared.settings.archive.disclaimer.on(stack);
@@ -152,6 +154,7 @@ pub(super) fn worded(shared: &Shared, stack: Stack, event: Event) -> Option<Even
         point,
         message,
         redelivered,
+        away,
     })
 }
 

@@ -215,6 +215,7 @@ impl State {
                 self.of(person).documents.retain(|d| d.id != id);
                 self.contents.remove(&(person, id));
             }
+            Write::PutDevices(person, rules) => self.of(person).devices = Some(rules),
             Write::PutContacts(person, list) => self.of(person).contacts = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),
             Write::ForgetChanges => {

@@ -27,6 +27,7 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
     6 "0006_archive.sql",
+    7 "0007_devices.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -36,6 +37,7 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
     6 "0006_archive.sql",
+    7 "0007_devices.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

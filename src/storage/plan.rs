@@ -4,7 +4,8 @@
 use super::archive::{HOLDS, hold_key, hold_values};
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, contacts, document, kept, point, property, publication, target, watch,
+    access, backlog, change, contacts, device, document, kept, point, property, publication,
+    target, watch,
 };
 use crate::core::archive::{Entry, Held, Indexed};
 use crate::core::command::PropertyName;
@@ -57,6 +58,7 @@ enum Key {
     Document(PersonId, DocumentId),
     Content(PersonId, DocumentId),
     Contacts(PersonId),
+    Device(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
     Hold(String, Held),
@@ -149,6 +151,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
+                Write::PutDevices(person, _) => Key::Device(*person),
                 Write::PutContacts(person, _) => Key::Contacts(*person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
@@ -213,6 +216,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
             Key::Content(..) => document::content(*person, &info.id, content),
             _ => document::values(*person, info)?,
         },
+        Write::PutDevices(person, rules) => device::values(*person, rules)?,
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
@@ -233,6 +237,7 @@ impl Key {
             Self::Change(_) => &change::TABLE,
             Self::Document(..) => &document::TABLE,
             Self::Content(..) => &document::CONTENT,
+            Self::Device(_) => &device::TABLE,
             Self::Contacts(_) => &contacts::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
@@ -251,7 +256,10 @@ impl Key {
                 Value::Text(name.namespace.as_ref().to_owned()),
                 Value::Text(name.local.as_ref().to_owned()),
             ],
-            Self::Access(person) | Self::Change(person) | Self::Contacts(person) => {
+            Self::Access(person)
+            | Self::Change(person)
+            | Self::Contacts(person)
+            | Self::Device(person) => {
                 vec![wide(person.0)]
             }
             Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),

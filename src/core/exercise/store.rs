@@ -36,6 +36,7 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         }
         Write::DeleteDocument(_, id) => records.documents.retain(|d| d.id != id),
         Write::PutContacts(_, list) => records.contacts = Some(list),
+        Write::PutDevices(_, devices) => records.devices = Some(devices),
         Write::PutChange(_, at) => records.changed = Some(at),
         Write::PutKept(record) => {
             records.kept.retain(|k| k.message.id != record.message.id);

@@ -193,6 +193,7 @@ fn spec(id: u32) -> PointSpec {
         source: None,
         client: "registered target".into(),
         machine: None,
+        family: None,
         handle: Arc::from([]),
     }
 }

@@ -5,7 +5,7 @@ use super::words::{as_address, as_word};
 use crate::core::address::Address;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId, Stack};
 use crate::core::message::{Ack, Content, Decoded, Format, Message, Original, Text, Wants};
-use crate::core::port::{KeptRecord, StoreError};
+use crate::core::port::{KeptRecord, Stay, StoreError};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ struct Body {
     wants: Option<StoredWants>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     delivered: Vec<u32>,
+    #[serde(with = "as_word", default)]
+    stay: Stay,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,6 +123,7 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
             kept: wants.kept,
         }),
         delivered: record.delivered.iter().map(|point| point.0).collect(),
+        stay: record.stay,
     };
     Ok(vec![
         wide(record.person.0),
@@ -184,6 +187,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
         message: Arc::new(message),
         until: Time(reader.int("expires")?),
         delivered: body.delivered.into_iter().map(PointId).collect(),
+        stay: body.stay,
     })
 }
 

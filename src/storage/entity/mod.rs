@@ -5,6 +5,7 @@ pub(super) mod account;
 pub(super) mod backlog;
 pub(super) mod change;
 pub(super) mod contacts;
+pub(super) mod device;
 pub(super) mod document;
 pub(super) mod kept;
 pub(super) mod point;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 9] = [
+pub(super) const OF_PERSON: [&table::Table; 10] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
@@ -31,6 +32,7 @@ pub(super) const OF_PERSON: [&table::Table; 9] = [
     &change::TABLE,
     &document::TABLE,
     &contacts::TABLE,
+    &device::TABLE,
 ];
 
 /// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
@@ -77,6 +79,10 @@ pub(super) fn collect(
             8 => {
                 let (person, list) = contacts::read(row)?;
                 people.entry(person).or_default().contacts = Some(list);
+            }
+            9 => {
+                let (person, rules) = device::read(row)?;
+                people.entry(person).or_default().devices = Some(rules);
             }
             _ => {
                 let (person, list) = access::read(row)?;

@@ -117,6 +117,7 @@ fn message(point_id: u32, id: u128) -> Job {
         work: Work::Message {
             message: Arc::new(message),
             redelivered: false,
+            away: false,
         },
     }
 }

@@ -4,7 +4,7 @@ use super::super::app::{Asked, Refused, Reply};
 use super::super::peer::is_peer;
 use super::super::{RVP, content};
 use crate::core::address::Address;
-use crate::core::command::{Command, Reply as Done, Submit};
+use crate::core::command::{Command, Reply as Done, Submit, Whence};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PersonId};
 use crate::core::message::{Ack, Content, Decoded, Message, Original};
@@ -191,6 +191,7 @@ async fn submit(
         message,
         conversation: parts.conversation,
         to: asked.account.person,
+        whence: Whence::Source(asked.ends.peer.ip()),
     });
     let answer = asked.front.hub.call(person, asked.caller, command).await?;
     match answer {

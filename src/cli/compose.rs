@@ -174,6 +174,10 @@ fn rules(limits: &Limits) -> Rules {
         answer: limits.answer,
         keep: limits.keep,
         conversation: limits.conversation_idle,
+        chat_members: limits.conversation_members,
+        chats_per_person: limits.conversations_per_person,
+        chats: limits.conversations,
+        chat_idle: limits.conversation_kept,
         ..Rules::default()
     }
 }

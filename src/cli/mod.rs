@@ -4,6 +4,7 @@ mod args;
 mod chat;
 mod check;
 mod compose;
+mod conversation;
 mod demo;
 mod fronts;
 mod node;
@@ -121,6 +122,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             subscriptions: true,
         } => block_on(view::subscriptions(config()?, address.clone(), out)),
         Command::Who { address, .. } => block_on(view::who(config()?, address.clone(), out)),
+        Command::Conversation(command) => block_on(conversation::run(config()?, command, out)),
         Command::Consent {
             address,
             answer,

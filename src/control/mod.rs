@@ -5,6 +5,7 @@
 
 mod accounts;
 mod client;
+mod conversations;
 mod lock;
 mod nodes;
 mod report;
@@ -16,7 +17,7 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{
-    Answer, CallbackRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow, PointRow, RefusalRow,
-    Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest, TargetRow, TraceRow,
-    UserRow,
+    Answer, CallbackRow, ConversationRow, Done, MemberRow, NodeRequest, NodeRow, PeerRow,
+    PersonRow, PointRow, RefusalRow, Request, RowResult, RowState, StepRow, SubscriptionRow,
+    TargetRequest, TargetRow, TraceRow, UserRow,
 };

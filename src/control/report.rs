@@ -234,7 +234,7 @@ fn local(hub: &Hub, text: &str) -> Result<Arc<Account>, String> {
     }
 }
 
-fn internal(account: &Account) -> Caller {
+pub(super) fn internal(account: &Account) -> Caller {
     Caller {
         address: account.address.clone(),
         person: Some(account.person),

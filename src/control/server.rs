@@ -1,8 +1,8 @@
 //! The server's end of the control socket.
 
 use super::accounts::Accounts;
-use super::report;
 use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
+use super::{conversations, report};
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::Tasks;
@@ -159,6 +159,9 @@ async fn answer(services: &Services, request: Request) -> Answer {
         } => report::consent(&services.hub, &address, &watcher, accept)
             .await
             .map(|row| Done::Rows(vec![row])),
+        Request::Conversations { which } => conversations::rows(&services.hub, which.as_deref())
+            .await
+            .map(Done::Conversations),
         Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
             .await
             .map(Done::Callbacks),

@@ -52,8 +52,35 @@ impl User {
         submit: Submit,
         tag: ReplyTag,
     ) -> Result<(), Error> {
-        self.must_own(caller)?;
         let mut message = submit.message;
+        self.vet(fx, caller, &mut message)?;
+        let peer = Peer::Person(submit.to);
+        message.conversation = self.converse(fx, peer.clone(), submit.conversation);
+        if message.content == Content::Leave {
+            self.part(&peer, message.conversation);
+        }
+        fx.trace(message.id, accepted(&message));
+        if self.adds_a_third(&message, submit.to) {
+            self.open_chat(fx, caller, (message, submit.to), tag);
+            return Ok(());
+        }
+        fx.forward(Forward {
+            to: submit.to,
+            caller: caller.clone(),
+            command: Command::Deliver(Arc::new(message)),
+            reply: tag,
+        });
+        Ok(())
+    }
+
+    /// The sender's own part: it is his word, and now it has a name.
+    pub(super) fn vet(
+        &self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        message: &mut Message,
+    ) -> Result<(), Error> {
+        self.must_own(caller)?;
         let account = self.account();
         if message.from != account.address && !account.aliases.contains(&message.from) {
             return Err(Error::Spoofed);
@@ -61,21 +88,9 @@ impl User {
         if message.hops > fx.rules().hops {
             return Err(Error::Loop);
         }
-        let peer = Peer::Person(submit.to);
         message.id = fx.message_id();
         message.at = fx.now();
         message.from_person = Some(self.person());
-        message.conversation = self.converse(fx, peer.clone(), submit.conversation);
-        if message.content == Content::Leave {
-            self.part(&peer, message.conversation);
-        }
-        fx.trace(message.id, accepted(&message));
-        fx.forward(Forward {
-            to: submit.to,
-            caller: caller.clone(),
-            command: Command::Deliver(Arc::new(message)),
-            reply: tag,
-        });
         Ok(())
     }
 
@@ -144,7 +159,10 @@ impl User {
         }
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);
-        self.converse(fx, peer.clone(), Some(message.conversation));
+        // What is said among many is no pair's.
+        if message.chat.is_none() {
+            self.converse(fx, peer.clone(), Some(message.conversation));
+        }
         if matches!(message.content, Content::Text(_) | Content::Leave) {
             self.typed(&peer);
         }
@@ -161,7 +179,7 @@ impl User {
                 fx.trace(message.id, Step::Dropped("nobody there to see it"));
                 return Ok(Some(Fate::Dropped));
             }
-            Route::Unsupported => return Err(Error::Unsupported),
+            Route::Unsupported => return self.decline(fx, &message),
             Route::Nobody(why) => return Err(Error::NotReachable(why)),
         };
         if ephemeral {
@@ -195,7 +213,7 @@ impl User {
         fate
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         fx: &mut Fx<'_, '_>,
         message: Arc<Message>,
@@ -313,7 +331,7 @@ pub(super) fn sent(message: MessageId, conversation: ConversationId, fate: Fate)
     })
 }
 
-fn accepted(message: &Message) -> Step {
+pub(super) fn accepted(message: &Message) -> Step {
     Step::Accepted {
         from: message.from.clone(),
         to: message.to.clone(),

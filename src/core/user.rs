@@ -3,6 +3,7 @@
 
 use crate::core::access::{AccessEntry, Right, Verdict};
 use crate::core::address::Address;
+use crate::core::chat::Chat;
 use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
 };
@@ -49,6 +50,8 @@ pub struct User {
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) talks: Vec<Talk>,
+    /// Set if this is a conversation of many.
+    pub(super) chat: Option<Box<Chat>>,
     pub(super) seen: VecDeque<Seen>,
     pub(super) typists: Vec<Typist>,
     /// What the points add up to, as of the last [`User::settle`].
@@ -87,6 +90,7 @@ impl User {
             contacts: ContactList::default(),
             deliveries: VecDeque::new(),
             talks: Vec::new(),
+            chat: None,
             seen: VecDeque::new(),
             typists: Vec::new(),
             fold: View::offline(Time(0)),
@@ -123,6 +127,7 @@ impl User {
             Err(error) => fx.reply(tag, Err(error)),
         }
         self.settle(&mut fx);
+        self.chat_settle(&mut fx);
         fx.flush();
     }
 
@@ -143,6 +148,7 @@ impl User {
         self.expire_typists(&mut fx);
         self.expire_talks(&fx);
         self.expire_seen(&fx);
+        self.chat_settle(&mut fx);
         // Doubt hides points by time alone.
         self.stale = true;
         self.settle(&mut fx);
@@ -160,6 +166,7 @@ impl User {
             && self.acquaintances.is_empty()
             && self.deliveries.is_empty()
             && self.talks.is_empty()
+            && self.chat.is_none()
             && self.seen.is_empty()
             && self.typists.is_empty()
     }
@@ -187,12 +194,21 @@ impl User {
         command: Command,
         tag: ReplyTag,
     ) -> Result<Option<Reply>, Error> {
+        if self.chat.is_some() || matches!(command, Command::Chat(_)) {
+            return self.chat_dispatch(fx, caller, command, tag);
+        }
         if self.hides(fx.rules(), caller) {
             return Err(Error::UnknownUser);
         }
         let reply = match command {
             Command::Submit(submit) => {
                 return self.submit(fx, caller, submit, tag).map(|()| None);
+            }
+            Command::Speak(speak) => return self.speak(fx, caller, *speak, tag),
+            Command::Detach(conversation) => {
+                self.must_own(caller)?;
+                self.detach(conversation);
+                Reply::Done
             }
             Command::Deliver(message) => return self.deliver(fx, caller, message, tag),
             Command::Outcome {
@@ -271,7 +287,7 @@ impl User {
         }
     }
 
-    fn standing(&self, rules: &Rules, caller: &Caller) -> Result<Reply, Error> {
+    pub(super) fn standing(&self, rules: &Rules, caller: &Caller) -> Result<Reply, Error> {
         self.must(rules, caller, Right::Subscriptions)?;
         let publication = |p: &PublicationRecord| (p.id, p.point, p.presence.clone(), p.expires);
         Ok(Reply::Standing(Box::new(Standing {
@@ -284,7 +300,7 @@ impl User {
     }
 
     /// The account is gone: everything ends, everybody is told.
-    fn erase(&mut self, fx: &mut Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
+    pub(super) fn erase(&mut self, fx: &mut Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
         self.must_own(caller)?;
         let (person, now) = (self.person(), fx.now());
         fx.store(Write::DeleteAccount(person));
@@ -385,6 +401,7 @@ impl User {
             .chain(talks)
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))
+            .chain(self.chat.as_ref().map(|chat| chat.ends(rules)))
             .chain(self.telling.at)
             .chain(self.roll.at)
             .chain(self.acquaintances.iter().map(|known| known.until))

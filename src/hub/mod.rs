@@ -5,6 +5,7 @@
 
 mod admission;
 mod board;
+mod chats;
 mod clock;
 mod directory;
 mod handle;

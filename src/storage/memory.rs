@@ -97,7 +97,8 @@ impl Store for Memory {
             !(records.points.is_empty()
                 && records.publications.is_empty()
                 && records.watches.is_empty()
-                && records.kept.is_empty())
+                && records.kept.is_empty()
+                && records.chat.is_none())
         };
         let state = self.lock();
         let found = state.people.iter().filter(|(_, records)| live(records));
@@ -211,6 +212,10 @@ impl State {
             Write::DeleteDocument(person, id) => {
                 self.of(person).documents.retain(|d| d.id != id);
                 self.contents.remove(&(person, id));
+            }
+            Write::PutChat(record) => {
+                let of = self.of(record.person);
+                of.chat = Some(record);
             }
             Write::PutContacts(person, list) => self.of(person).contacts = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),

@@ -3,7 +3,8 @@
 
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, contacts, document, kept, point, property, publication, target, watch,
+    access, backlog, change, chat, contacts, document, kept, point, property, publication, target,
+    watch,
 };
 use crate::core::command::PropertyName;
 use crate::core::documents::DocumentId;
@@ -51,6 +52,7 @@ enum Key {
     Document(PersonId, DocumentId),
     Content(PersonId, DocumentId),
     Contacts(PersonId),
+    Chat(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
 }
@@ -135,6 +137,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
                 Write::PutContacts(person, _) => Key::Contacts(*person),
+                Write::PutChat(record) => Key::Chat(record.person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
                     Key::Backlog(record.person, record.target, record.sequence)
@@ -197,6 +200,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
             Key::Content(..) => document::content(*person, &info.id, content),
             _ => document::values(*person, info)?,
         },
+        Write::PutChat(record) => chat::values(record)?,
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
@@ -217,6 +221,7 @@ impl Key {
             Self::Document(..) => &document::TABLE,
             Self::Content(..) => &document::CONTENT,
             Self::Contacts(_) => &contacts::TABLE,
+            Self::Chat(_) => &chat::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
         }
@@ -233,7 +238,10 @@ impl Key {
                 Value::Text(name.namespace.as_ref().to_owned()),
                 Value::Text(name.local.as_ref().to_owned()),
             ],
-            Self::Access(person) | Self::Change(person) | Self::Contacts(person) => {
+            Self::Access(person)
+            | Self::Change(person)
+            | Self::Contacts(person)
+            | Self::Chat(person) => {
                 vec![wide(person.0)]
             }
             Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),

@@ -81,7 +81,11 @@ pub(super) fn message(
         (_, true) => original(message)?,
         (content, false) => {
             let session = session_id(message.conversation.0);
-            content::block(content, &message.from.to_string(), &session)?.to_string()
+            match content {
+                Content::Invitation { offer: false, .. } => refusal(message, &session)?,
+                _ => content::block(content, &message.from.to_string(), &session)?,
+            }
+            .to_string()
         }
     };
     let href = |address| postman.names.href(address, &wire.spoken);
@@ -106,5 +110,17 @@ fn original(message: &Message) -> Option<String> {
     let text = std::str::from_utf8(&message.original.bytes).ok()?;
     let block = Block::parse(text).ok()?;
     let session = session_id(message.conversation.0);
+    // What was written under another name may belong to a conversation all the same: a text to its
+    // chat address does, and a stranger's does not, whatever name he gives it.
+    let other = |named: &str| content::conversation(named) != message.conversation;
+    if block.session().is_some_and(other) {
+        return Some(block.renamed(&session).to_string());
+    }
     Some(content::passed_on(block, text, &session))
+}
+
+/// The refusal of an invitation that nobody could take up, made of the invitation.
+fn refusal(message: &Message, session: &str) -> Option<Block> {
+    let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    Block::reject(&Block::parse(text).ok()?, session)
 }

@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod account;
 pub(super) mod backlog;
 pub(super) mod change;
+pub(super) mod chat;
 pub(super) mod contacts;
 pub(super) mod document;
 pub(super) mod kept;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 9] = [
+pub(super) const OF_PERSON: [&table::Table; 10] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
@@ -31,6 +32,7 @@ pub(super) const OF_PERSON: [&table::Table; 9] = [
     &change::TABLE,
     &document::TABLE,
     &contacts::TABLE,
+    &chat::TABLE,
 ];
 
 /// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
@@ -77,6 +79,11 @@ pub(super) fn collect(
             8 => {
                 let (person, list) = contacts::read(row)?;
                 people.entry(person).or_default().contacts = Some(list);
+            }
+            9 => {
+                let record = chat::read(row)?;
+                let of = people.entry(record.person).or_default();
+                of.chat = Some(Box::new(record));
             }
             _ => {
                 let (person, list) = access::read(row)?;

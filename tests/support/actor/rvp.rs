@@ -1,6 +1,7 @@
 //! An RVP user: requests on one connection, a listener for callbacks.
 
 use super::digest::Digest;
+use super::mesh::Mesh;
 use super::{Actor, Heard, between, escape, local_part, unescape};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,6 +39,7 @@ pub struct RvpActor {
     encoding: Encoding,
     /// Named in Host.
     host: String,
+    mesh: Mesh,
 }
 
 const SESSION: &str = "{D2B0C9C1-6A5B-4B0A-9E11-6B0F3C1D0001}";
@@ -54,6 +56,8 @@ impl RvpActor {
         let (sender, answers, left) = (own.clone(), Arc::clone(&status), Arc::clone(&gone));
         let open = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&open);
+        let mesh = Mesh::default();
+        let known = mesh.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if left.load(Ordering::Relaxed) {
@@ -63,7 +67,8 @@ impl RvpActor {
                 if let (Ok(mut kept), Ok(stream)) = (kept.lock(), stream.try_clone()) {
                     kept.push(stream);
                 }
-                std::thread::spawn(move || serve(stream, &sender, &answers, encoding));
+                let mesh = known.clone();
+                std::thread::spawn(move || serve(stream, &sender, &answers, encoding, &mesh));
             }
         });
         Ok(Self {
@@ -81,6 +86,7 @@ impl RvpActor {
             subscription: None,
             encoding,
             host: HOST.to_owned(),
+            mesh,
         })
     }
 
@@ -308,6 +314,69 @@ impl Actor for RvpActor {
         self.notify(to, &mime)
     }
 
+    fn add(&mut self, whom: &str) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let told = self.notify(whom, &control("text/x-msmsgscontrol", &session))?;
+        if told == 200 {
+            self.mesh.add(whom);
+        }
+        Ok(told)
+    }
+
+    fn tell(&mut self, text: &str) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
+             Session-Id: {session}\r\n\r\n{text}"
+        );
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            let told = self.notify(&member, &mime)?;
+            if told == 500 {
+                self.mesh.remove(&member);
+            }
+            worst = worst.max(told);
+        }
+        Ok(worst)
+    }
+
+    fn leave(&mut self) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            worst = worst.max(self.notify(&member, &control("text/x-imleave", &session))?);
+        }
+        self.mesh.forget();
+        Ok(worst)
+    }
+
+    fn roster(&mut self) -> Result<Vec<String>, String> {
+        Ok(self.mesh.members())
+    }
+
+    fn in_conversation(&self, from: &str, text: &str) -> Heard {
+        Heard::Text {
+            from: from.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn is_news(&self, heard: &Heard, of: &str, joined: bool) -> bool {
+        let from = of.to_owned();
+        *heard == Heard::Membership { from, joined }
+    }
+
+    fn offer(&mut self, to: &str) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite; charset=UTF-8\r\n\
+             Session-Id: {SESSION}\r\n\r\nApplication-Name: File Transfer\r\n\
+             Application-GUID: {{5D3E02AB-6190-11d3-BBBB-00C04F795683}}\r\n\
+             Invitation-Command: INVITE\r\nInvitation-Cookie: 33267\r\n\
+             Application-File: plan.doc\r\nApplication-FileSize: 1024\r\n\r\n"
+        );
+        self.notify(to, &mime)
+    }
+
     fn block(&mut self, whom: &str, blocked: bool) -> Result<(), String> {
         let ace = |who: &str, grant: &str, deny: &str| {
             format!(
@@ -339,6 +408,11 @@ impl Actor for RvpActor {
     fn heard(&self) -> &mpsc::Receiver<Heard> {
         &self.heard
     }
+}
+
+/// A join or a leave.
+fn control(kind: &str, session: &str) -> String {
+    format!("MIME-Version: 1.0\r\nContent-Type: {kind}\r\nSession-Id: {session}\r\n\r\n\r\n")
 }
 
 /// The logical URL of somebody, of the own domain unless another is named.
@@ -384,6 +458,7 @@ fn serve(
     heard: &mpsc::Sender<Heard>,
     status: &AtomicU16,
     encoding: Encoding,
+    mesh: &Mesh,
 ) {
     let mut have = Vec::new();
     while let Ok((head, body)) = read_message(&mut stream, &mut have) {
@@ -395,7 +470,7 @@ fn serve(
             let _ = heard.send(Heard::Other(head.clone()));
         }
         if status < 300 {
-            let _ = heard.send(understand(&head, &body, encoding));
+            let _ = heard.send(understand(&head, &body, encoding, mesh));
         }
         let answer = format!(
             "HTTP/1.1 {status} Answer\r\nRVP-Notifications-Version: 0.2\r\nContent-Length: 0\r\n\r\n"
@@ -406,7 +481,7 @@ fn serve(
     }
 }
 
-fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
+fn understand(head: &str, body: &str, encoding: Encoding, mesh: &Mesh) -> Heard {
     let raw = || Heard::Other(format!("{head}\n{body}"));
     let Some(from) = between(body, "<d:href>", "</d:href>").map(local_part) else {
         return raw();
@@ -429,6 +504,17 @@ fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
     };
     if !headers.contains("Session-Id: {") {
         return raw();
+    }
+    mesh.hear(headers, &from);
+    if headers.contains("text/x-msmsgsinvite") {
+        let word = |name| between(text, name, "\r\n").unwrap_or_default();
+        let (command, cookie) = (word("Invitation-Command: "), word("Invitation-Cookie: "));
+        let code = word("Cancel-Code: ");
+        return Heard::Other(
+            format!("{from}: {command} {cookie} {code}")
+                .trim_end()
+                .to_owned(),
+        );
     }
     if headers.contains("text/x-msmsgscontrol") {
         return if headers.contains("TypingUser:") {

@@ -26,7 +26,7 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
-    9 "0009_conversations.sql",
+    6 "0006_conversations.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -35,7 +35,7 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
-    9 "0009_conversations.sql",
+    6 "0006_conversations.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

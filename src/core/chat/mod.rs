@@ -89,6 +89,8 @@ pub(super) struct Chat {
     pub(super) record: ChatRecord,
     /// When something was said last.
     last: Time,
+    /// Addresses that the hub is looking for.
+    wanted: usize,
     absences: Vec<Absence>,
 }
 
@@ -263,6 +265,7 @@ impl Chat {
         Self {
             record,
             last,
+            wanted: 0,
             absences: Vec::new(),
         }
     }
@@ -295,7 +298,7 @@ impl Chat {
     fn is_over(&self) -> bool {
         let left = self.record.members.len();
         let least = if self.record.grown { 2 } else { 3 };
-        self.record.invited.is_empty() && left < least
+        self.wanted == 0 && self.record.invited.is_empty() && left < least
     }
 
     /// He took something: whether he was away and is to be told anew who is in. Not more often than

@@ -210,14 +210,26 @@ impl User {
     }
 
     /// A member is there.
-    fn chat_heard(&mut self, fx: &Fx<'_, '_>, person: Option<PersonId>) {
+    fn chat_heard(&mut self, fx: &mut Fx<'_, '_>, person: Option<PersonId>) {
         let Some(chat) = &mut self.chat else {
             return;
         };
         chat.last = fx.now();
+        self.chat_met(fx, person);
+    }
+
+    /// He was there once: from now on he may be away without being taken for gone.
+    pub(super) fn chat_met(&mut self, fx: &mut Fx<'_, '_>, person: Option<PersonId>) {
+        let Some(chat) = &mut self.chat else {
+            return;
+        };
         let members = &mut chat.record.members;
-        if let Some(member) = members.iter_mut().find(|m| Some(m.person) == person) {
+        let unmet = members
+            .iter_mut()
+            .find(|m| Some(m.person) == person && !m.met);
+        if let Some(member) = unmet {
             member.met = true;
+            self.chat_store(fx);
         }
     }
 
@@ -278,6 +290,10 @@ impl User {
             }
             Content::Join if !known => {
                 return self.chat_invite(fx, account, message, tag).map(|()| None);
+            }
+            // A client that has missed the leave: now it is told.
+            Content::Text(_) if !known && chat.was_member(Some(account.person)) => {
+                return Err(Error::HasLeft);
             }
             // In a full mesh who is written to is in.
             Content::Text(_) if !known => {

@@ -27,7 +27,7 @@ impl User {
 
     /// Members are asked in by address: the hub finds out who that is.
     pub(super) fn chat_want(
-        &self,
+        &mut self,
         fx: &mut Fx<'_, '_>,
         by: PersonId,
         named: impl IntoIterator<Item = Result<Address, String>>,
@@ -36,6 +36,9 @@ impl User {
             match named {
                 Err(word) => self.chat_tell(fx, by, format!("{word} is no address.")),
                 Ok(who) => {
+                    if let Some(chat) = &mut self.chat {
+                        chat.wanted += 1;
+                    }
                     let chat = self.person();
                     fx.emit(INSIDE, Event::ChatWants { chat, who, by });
                 }
@@ -51,6 +54,10 @@ impl User {
         by: PersonId,
         account: Option<&Account>,
     ) {
+        let Some(chat) = &mut self.chat else {
+            return;
+        };
+        chat.wanted = chat.wanted.saturating_sub(1);
         let Some(chat) = &self.chat else {
             return;
         };
@@ -162,8 +169,16 @@ impl User {
         let Some(person) = chat.everybody().find(here).map(|member| member.person) else {
             return;
         };
+        let Some(copy) = self
+            .delivery_at(message)
+            .and_then(|at| self.deliveries.get(at))
+        else {
+            return;
+        };
+        // Of an introduction only clients with the word can say anything: he may have others.
+        let for_all_clients = copy.message.line().is_some();
         if chat.member(person).is_none() {
-            if self.is_invitation(message) {
+            if copy.message.content == Content::Join {
                 self.chat_answered(fx, person, outcome);
             }
             return;
@@ -174,14 +189,13 @@ impl User {
         let met = chat.member(person).is_some_and(|member| member.met);
         match outcome {
             Outcome::Delivered => {
-                let members = &mut chat.record.members;
-                if let Some(member) = members.iter_mut().find(|m| m.person == person) {
-                    member.met = true;
-                }
-                if chat.returns(person, fx.now()) {
+                let returns = chat.returns(person, fx.now());
+                self.chat_met(fx, Some(person));
+                if returns {
                     self.chat_introduce(fx, person, None);
                 }
             }
+            _ if !for_all_clients => {}
             Outcome::HasLeft | Outcome::Refused(Refusal::UnknownUser) => {
                 self.chat_leave(fx, Some(person));
             }
@@ -189,13 +203,6 @@ impl User {
             _ if !met => self.chat_leave(fx, Some(person)),
             _ => chat.is_absent(person),
         }
-    }
-
-    fn is_invitation(&self, message: MessageId) -> bool {
-        let delivery = self
-            .delivery_at(message)
-            .and_then(|at| self.deliveries.get(at));
-        delivery.is_some_and(|delivery| delivery.message.content == Content::Join)
     }
 
     /// Who was asked in has been reached, or has not.

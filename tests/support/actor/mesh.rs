@@ -52,8 +52,8 @@ impl Mesh {
             return;
         };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let joins = headers.contains("text/x-msmsgscontrol") && !headers.contains("TypingUser:");
-        if joins && state.session.is_none() {
+        // What the chat address says is said beside the conversation.
+        if state.session.is_none() && !from.starts_with("conv") {
             state.session = Some(named.to_owned());
         }
         if state.session.as_deref() != Some(named) {

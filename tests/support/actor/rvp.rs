@@ -302,7 +302,12 @@ impl Actor for RvpActor {
             "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
              X-MMS-IM-Format: FN=Tahoma; EF=; CO=0; CS=0; PF=22\r\nSession-Id: {SESSION}\r\n\r\n{text}"
         );
-        self.notify(to, &mime.replace("]]>", "]]]]><![CDATA[>"))
+        let told = self.notify(to, &mime.replace("]]>", "]]]]><![CDATA[>"))?;
+        // Whoever is written to in the session that the client is in, is in.
+        if told == 200 && !to.starts_with("conv") && self.mesh.session(SESSION) == SESSION {
+            self.mesh.add(to);
+        }
+        Ok(told)
     }
 
     fn typing(&mut self, to: &str) -> Result<u16, String> {

@@ -179,6 +179,14 @@ impl Driver for Stage {
                 self.told = self.actor(actor)?.tell(&spoken(text))?;
                 Ok(())
             }
+            ["types", "to", "all"] => {
+                self.told = self.actor(actor)?.type_to_all()?;
+                Ok(())
+            }
+            ["hears", "typing", "in", "the", "conversation", "from", whom] => {
+                let wanted = self.actor(actor)?.typing_in_conversation(account(whom));
+                self.hears(actor, &wanted)
+            }
             ["leaves"] => {
                 self.told = self.actor(actor)?.leave()?;
                 Ok(())
@@ -360,12 +368,12 @@ impl Stage {
             }
         }
         let roster = who.roster()?;
-        match roster == others {
-            true => Ok(()),
-            false => Err(format!(
-                "{actor} should be in with {others:?}, is with {roster:?}"
-            )),
+        if roster == others {
+            return Ok(());
         }
+        Err(format!(
+            "{actor} should be in with {others:?}, is with {roster:?}"
+        ))
     }
 
     fn sees(&mut self, actor: &str, whom: &str, state: &str) -> Result<(), String> {

@@ -182,6 +182,9 @@ pub enum Command {
     /// the point of each inbox, of every stack, that can be reached now; the errors are those of
     /// a message, so that a block looks like absence (`decisions.md` 16).
     Locate,
+    /// A call of that one was declined because no client here takes calls: the person is told. This
+    /// server only. Reply: [`Reply::Done`].
+    Uncalled(Address),
     /// Who watches, and where the person is signed in. Reply: [`Reply::Standing`].
     Standing,
     /// The account is gone: end everything, tell watchers. Reply: [`Reply::Done`].

@@ -117,7 +117,12 @@ impl World {
                     typing: Fidelity::Adapted,
                     join,
                     leave: join,
-                    invitation: Fidelity::Refused,
+                    // To letters come only the refusals of their own.
+                    invitation: if stack == LETTERS {
+                        Fidelity::Adapted
+                    } else {
+                        Fidelity::Refused
+                    },
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
                     shows_waiting: stack == PHONES,

@@ -3,7 +3,7 @@
 //! 23). Between clients of one stack they pass untouched.
 
 use crate::core::address::Address;
-use crate::core::command::Fate;
+use crate::core::command::{Caller, Fate, Reply};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, PersonId};
 use crate::core::message::{Content, Message, Original};
@@ -12,6 +12,24 @@ use crate::core::trace::Step;
 use crate::core::user::{Fx, User};
 
 impl User {
+    /// Executes [`crate::core::command::Command::Uncalled`].
+    pub(super) fn uncalled(
+        &self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        by: &Address,
+    ) -> Result<Reply, Error> {
+        self.must_own(caller)?;
+        let to = self.account().address.clone();
+        let system = Address::new(&fx.rules().system_local, to.domain());
+        if let Ok(system) = system {
+            let line = format!("{by} called you, but your client takes no calls. It was declined.");
+            let conversation = ConversationId(fx.random());
+            post(fx, self.person(), (system, to), conversation, text(line));
+        }
+        Ok(Reply::Done)
+    }
+
     /// Nobody here understands this. An invitation is declined; anything else is refused.
     pub(super) fn decline(
         &self,

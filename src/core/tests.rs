@@ -4,6 +4,7 @@ mod consent;
 mod delivery;
 mod detail;
 mod folding;
+mod invitations;
 mod keeping;
 mod leases;
 mod locating;

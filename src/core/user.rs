@@ -280,6 +280,7 @@ impl User {
             }
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
             Command::Locate => self.locate(fx.rules(), caller),
+            Command::Uncalled(by) => self.uncalled(fx, caller, &by),
             Command::Standing => self.standing(fx.rules(), caller),
             Command::Erase => self.erase(fx, caller),
             // The other half is executed by `dispatch`; nothing comes here from there.

@@ -199,9 +199,10 @@ impl House {
                 }
             }
             let events = self.state().events;
-            quiet = match pending == 0 && events == before {
-                true => quiet + 1,
-                false => 0,
+            quiet = if pending == 0 && events == before {
+                quiet + 1
+            } else {
+                0
             };
             before = events;
             tokio::task::yield_now().await;

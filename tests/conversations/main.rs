@@ -80,6 +80,15 @@ fn the_plain_cases() {
         ],
         vec![Add(0, 2), Leave(2), Leave(1)],
         vec![Add(0, 2), Leave(1), Tell(0)],
+        vec![
+            Add(0, 2),
+            Add(0, 3),
+            Away(2),
+            Leave(3),
+            Back(2),
+            Tell(2),
+            Tell(0),
+        ],
         vec![Add(0, 2), Add(0, 3), Leave(3), Tell(0), Tell(3), Tell(2)],
     ] {
         assert_eq!(play(&deeds), deeds.len(), "all of {deeds:?} can be done");

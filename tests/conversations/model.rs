@@ -169,13 +169,12 @@ impl Play {
             Deed::Tell(who) => self.tell(who).await,
             Deed::Burst => self.burst().await,
             Deed::Leave(who) => self.leave(who).await,
-            Deed::Hang(who) if self.is_mesh(who) => {
+            Deed::Hang(who) if is_mesh(who) => {
                 self.done += 1;
                 self.model.hanging.insert(who);
                 self.model.missed.insert(who);
                 self.house.state().hanging.insert(who);
             }
-            Deed::Hang(_) => {}
             Deed::Away(who) => {
                 self.done += 1;
                 self.house.sign_out(who).await;
@@ -192,7 +191,7 @@ impl Play {
                 self.model.blocks.insert(who, whom);
                 self.model.missed.extend([who, whom]);
             }
-            Deed::Block(..) => {}
+            Deed::Hang(_) | Deed::Block(..) => {}
             Deed::Unblock(who) => {
                 self.house.block(who, who, false).await;
                 self.model.blocks.remove(&who);
@@ -202,10 +201,6 @@ impl Play {
                 self.house.crash().await;
             }
         }
-    }
-
-    fn is_mesh(&self, who: usize) -> bool {
-        stacks(who).contains(&MESH)
     }
 
     /// A client that takes part: signed in, and it has not forgotten the conversation.
@@ -231,7 +226,7 @@ impl Play {
         }
         self.done += 1;
         let reached = self.model.reaches(by, whom) && !self.model.clients(whom).is_empty();
-        if self.is_mesh(by) && !self.model.hanging.contains(&by) {
+        if is_mesh(by) && !self.model.hanging.contains(&by) {
             let told = self.house.copy(by, whom, Content::Join).await;
             assert_eq!(told.is_ok(), reached, "{by} adds {whom}: {told:?}");
             if reached {
@@ -277,6 +272,7 @@ impl Play {
             self.model.announce(who);
         }
         let text = self.house.text();
+        let before = self.model.members.clone();
         let others: Vec<usize> = self
             .model
             .members
@@ -284,7 +280,7 @@ impl Play {
             .copied()
             .filter(|o| *o != who)
             .collect();
-        if self.is_mesh(who) && !self.model.hanging.contains(&who) {
+        if is_mesh(who) && !self.model.hanging.contains(&who) {
             // Its own idea of who is in: that this is true is checked elsewhere.
             let known = self
                 .house
@@ -295,7 +291,13 @@ impl Play {
                 .unwrap_or_default();
             for to in known {
                 let told = self.house.copy(who, to, plain(&text)).await;
-                if matches!(told, Err(Error::HasLeft)) {
+                let has_left = matches!(told, Err(Error::HasLeft));
+                let left = self.model.former.contains(&to);
+                assert!(
+                    has_left || !left,
+                    "a client that missed a leave is told of it"
+                );
+                if has_left {
                     let mut state = self.house.state();
                     state.mesh.entry(who).or_default().remove(&to);
                 }
@@ -310,12 +312,9 @@ impl Play {
                 self.model.expect(who, to, &text);
             }
         }
-        let gone: Vec<usize> = (0..PEOPLE).collect();
-        for from in gone {
-            if self.model.grown() && !self.model.members.contains(&from) {
-                // Whoever was found out was announced as gone.
-                self.model.announce(from);
-            }
+        // Whoever was found out was announced as gone.
+        for gone in before.difference(&self.model.members.clone()) {
+            self.model.announce(*gone);
         }
     }
 
@@ -380,7 +379,7 @@ impl Play {
             return;
         }
         self.done += 1;
-        if self.is_mesh(who) && !self.model.hanging.contains(&who) {
+        if is_mesh(who) && !self.model.hanging.contains(&who) {
             let known = self.house.state().mesh.remove(&who).unwrap_or_default();
             let some = !known.is_empty();
             for to in known {
@@ -459,7 +458,7 @@ impl Play {
     /// Every mesh client that was there all the time knows exactly who is in.
     fn check_mesh(&self, deed: Deed, roster: &BTreeSet<usize>) {
         let state = self.house.state();
-        for who in roster.iter().filter(|who| self.is_mesh(**who)) {
+        for who in roster.iter().filter(|who| is_mesh(**who)) {
             if self.model.missed.contains(who) {
                 continue;
             }
@@ -472,7 +471,7 @@ impl Play {
 
     /// The pair talks again, after the conversation of many has ended.
     async fn again(&mut self) {
-        self.model.missed = self.model.away.clone();
+        self.model.missed.clone_from(&self.model.away);
         let (hanging, blocks) = (&self.model.hanging, &self.model.blocks);
         self.model
             .missed
@@ -485,6 +484,10 @@ impl Play {
             self.house.settle().await;
         }
     }
+}
+
+fn is_mesh(who: usize) -> bool {
+    stacks(who).contains(&MESH)
 }
 
 /// All of them at once.
@@ -503,9 +506,10 @@ async fn futures_of<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
                 std::task::Poll::Pending => at += 1,
             }
         }
-        match waiting.is_empty() {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
+        if waiting.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
         }
     })
     .await;

@@ -4,7 +4,7 @@
 //! list, so that order, keeping and a restart are the ordinary ones; what became of it comes back as
 //! the outcome of one inbox.
 
-use super::words::{Order, order};
+use super::words::{Order, opened, order};
 use super::{Chat, ChatCommand, ChatInfo, ChatRecord, Leg, Member, Opening, Say, aside};
 use crate::core::command::{Caller, Command, Fate, Reply};
 use crate::core::delivery::{accepted, sent};
@@ -129,9 +129,7 @@ impl User {
             let leg = Leg::One(account);
             return self.chat_say(fx, caller, Say { message, leg }, tag);
         }
-        if let Some(chat) = &self.chat {
-            self.chat_tell(fx, opening.creator, chat.opened());
-        }
+        self.chat_tell(fx, opening.creator, opened());
         self.chat_want(fx, opening.creator, opening.add.into_iter().map(Ok));
         let (message, conversation) = (fx.message_id(), opening.conversation);
         Ok(Some(sent(message, conversation, Fate::Delivered)))
@@ -167,7 +165,7 @@ impl User {
         let gist = (message.id, message.conversation);
         let fate = match leg {
             Leg::All => self.chat_to_all(fx, message, tag),
-            Leg::Own => self.chat_to_itself(fx, &message),
+            Leg::Own => Ok(Some(self.chat_to_itself(fx, &message))),
             Leg::One(account) => self.chat_to_one(fx, message, &account, tag),
         };
         fate.map(|fate| fate.map(|fate| sent(gist.0, gist.1, fate)))
@@ -259,15 +257,11 @@ impl User {
     }
 
     /// A copy of a client that sends to each, for the chat address: commands only.
-    fn chat_to_itself(
-        &mut self,
-        fx: &mut Fx<'_, '_>,
-        message: &Message,
-    ) -> Result<Option<Fate>, Error> {
+    fn chat_to_itself(&mut self, fx: &mut Fx<'_, '_>, message: &Message) -> Fate {
         if message.content == Content::Leave {
             self.chat_leave(fx, message.from_person);
         }
-        Ok(Some(self.chat_order(fx, message).unwrap_or(Fate::Dropped)))
+        self.chat_order(fx, message).unwrap_or(Fate::Dropped)
     }
 
     /// A copy for one.
@@ -297,7 +291,7 @@ impl User {
             }
             // In a full mesh who is written to is in.
             Content::Text(_) if !known => {
-                let join = self.chat_word(fx, &message, Content::Join);
+                let join = word_like(fx, &message, Content::Join);
                 self.chat_invite(fx, account, join, ReplyTag::NOBODY)?;
             }
             _ if !known => return Ok(Some(Fate::Dropped)),
@@ -376,27 +370,6 @@ impl User {
         Some(member_point(&member.address))
     }
 
-    /// Something that the conversation tells in the name of whoever sent `like`.
-    pub(super) fn chat_word(
-        &self,
-        fx: &mut Fx<'_, '_>,
-        like: &Message,
-        content: Content,
-    ) -> Message {
-        let mut word = like.clone();
-        word.id = fx.message_id();
-        word.at = fx.now();
-        word.content = content;
-        word.chat = None;
-        word.wants = None;
-        word.original = Original {
-            stack: INSIDE,
-            bytes: bytes::Bytes::new(),
-            key: None,
-        };
-        word
-    }
-
     /// A line from the chat address to one.
     pub(super) fn chat_tell(&self, fx: &mut Fx<'_, '_>, person: PersonId, line: String) {
         let Some(chat) = &self.chat else {
@@ -442,9 +415,26 @@ impl User {
             .chat
             .as_ref()
             .map_or(0, |chat| chat.everybody().count());
-        match many < fx.rules().chat_members {
-            true => Ok(()),
-            false => Err(Error::LimitReached(Limit::Members)),
+        if many >= fx.rules().chat_members {
+            return Err(Error::LimitReached(Limit::Members));
         }
+        Ok(())
+    }
+}
+
+/// Something that the conversation tells in the name of whoever sent `like`.
+fn word_like(fx: &mut Fx<'_, '_>, like: &Message, content: Content) -> Message {
+    Message {
+        id: fx.message_id(),
+        at: fx.now(),
+        content,
+        wants: None,
+        chat: None,
+        original: Original {
+            stack: INSIDE,
+            bytes: bytes::Bytes::new(),
+            key: None,
+        },
+        ..like.clone()
     }
 }

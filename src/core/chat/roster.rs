@@ -220,11 +220,11 @@ impl User {
         }
         invited.member.met = true;
         invited.member.since = fx.now();
-        self.chat_enter(fx, invited.member, invited.by);
+        self.chat_enter(fx, &invited.member, invited.by);
     }
 
     /// Somebody is in: all others are told, and he is told of them.
-    fn chat_enter(&mut self, fx: &mut Fx<'_, '_>, member: Member, by: PersonId) {
+    fn chat_enter(&mut self, fx: &mut Fx<'_, '_>, member: &Member, by: PersonId) {
         let Some(chat) = &mut self.chat else {
             return;
         };
@@ -233,11 +233,12 @@ impl User {
         chat.record.members.push(member.clone());
         let first = chat.record.members.len() == 3 && !chat.record.grown;
         chat.record.grown |= chat.record.members.len() > 2;
-        let line = chat.added(by, &member, first);
+        let line = chat.added(by, member, first);
         let conversation = chat.record.conversation;
-        let detached: Vec<PersonId> = match first {
-            true => chat.record.members.iter().map(|m| m.person).collect(),
-            false => vec![person],
+        let detached: Vec<PersonId> = if first {
+            chat.record.members.iter().map(|m| m.person).collect()
+        } else {
+            vec![person]
         };
         self.chat_store(fx);
         for person in detached {
@@ -248,7 +249,7 @@ impl User {
                 reply: ReplyTag::NOBODY,
             });
         }
-        self.chat_announce(fx, &member, Content::Join, line);
+        self.chat_announce(fx, member, Content::Join, line);
         self.chat_introduce(fx, person, Some(by));
     }
 

@@ -47,9 +47,10 @@ pub(super) fn addresses(text: &str, domain: &str) -> Vec<Result<Address, String>
         .map(|word| {
             let bare = word.trim_matches(['<', '>']);
             let bare = bare.strip_prefix("sip:").unwrap_or(bare);
-            let address = match bare.contains('@') {
-                true => Address::parse(bare),
-                false => Address::new(bare, domain),
+            let address = if bare.contains('@') {
+                Address::parse(bare)
+            } else {
+                Address::new(bare, domain)
             };
             address.map_err(|_| word.to_owned())
         })
@@ -74,10 +75,10 @@ impl Chat {
 
     pub(super) fn shown(&self, member: &Member) -> String {
         let same = |other: &Member| other.name == member.name && other.person != member.person;
-        match self.everybody().any(same) {
-            true => member.address.to_string(),
-            false => member.name.as_ref().to_owned(),
+        if self.everybody().any(same) {
+            return member.address.to_string();
         }
+        member.name.as_ref().to_owned()
     }
 
     fn names(&self, besides: PersonId) -> String {
@@ -116,11 +117,11 @@ impl Chat {
         let all: Vec<String> = self.record.members.iter().map(member).collect();
         format!("Here are: {}.", all.join(", "))
     }
+}
 
-    /// To whoever made it on purpose.
-    pub(super) fn opened(&self) -> String {
-        format!("This is your conversation. {HELP}")
-    }
+/// To whoever made one on purpose.
+pub(super) fn opened() -> String {
+    format!("This is your conversation. {HELP}")
 }
 
 #[cfg(test)]

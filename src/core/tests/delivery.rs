@@ -4,7 +4,7 @@ use super::*;
 use crate::core::access::{AccessEntry, Detail, Rights, Scheme, Subject};
 use crate::core::command::{Caller, Fate, Reach, Refusal, Route, Sent};
 use crate::core::error::Unreachable;
-use crate::core::message::{Ack, Content, Kind};
+use crate::core::message::{Ack, Content};
 use crate::core::outcomes::outcomes;
 use crate::core::trace::Step;
 
@@ -263,23 +263,6 @@ fn the_fidelity_table_decides_what_other_stacks_get() {
     let refused = send(&mut world, opaque, LETTERS, |_| {});
     assert_eq!(refused, Some(Err(Error::Unsupported)));
     assert!(delivered(&mut world).is_empty());
-    signed_in(&mut world, 0, LETTERS, "own");
-    let declined = send(&mut world, invitation(), LETTERS, |_| {});
-    assert_eq!(declined, Some(Ok(Fate::Dropped)), "declined (decision 23)");
-    let told = delivered(&mut world);
-    let kinds: Vec<_> = told
-        .iter()
-        .map(|(stack, message)| (*stack, message.content.kind()))
-        .collect();
-    assert_eq!(
-        kinds,
-        [
-            (LETTERS, Kind::Invitation),
-            (LETTERS, Kind::Text),
-            (PHONES, Kind::Text)
-        ],
-        "the refusal, and a notice to both"
-    );
     let own = send(&mut world, invitation(), PHONES, |_| {});
     assert_eq!(
         own,

@@ -76,6 +76,10 @@ pub trait Actor {
     }
     /// Says something to all others in the conversation that the user is in; the worst status.
     fn tell(&mut self, text: &str) -> Result<u16, String>;
+    /// Tells all others in the conversation that the user types; the worst status.
+    fn type_to_all(&mut self) -> Result<u16, String>;
+    /// What that looks like to this user.
+    fn typing_in_conversation(&self, from: &str) -> Heard;
     /// Leaves the conversation.
     fn leave(&mut self) -> Result<u16, String>;
     /// Who else is in, as this user's client knows: local parts, sorted. Takes what is heard

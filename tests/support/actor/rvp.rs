@@ -345,6 +345,21 @@ impl Actor for RvpActor {
         Ok(worst)
     }
 
+    fn type_to_all(&mut self) -> Result<u16, String> {
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            worst = worst.max(self.typing(&member)?);
+        }
+        Ok(worst)
+    }
+
+    fn typing_in_conversation(&self, from: &str) -> Heard {
+        Heard::Typing {
+            from: from.to_owned(),
+            active: true,
+        }
+    }
+
     fn leave(&mut self) -> Result<u16, String> {
         let session = self.mesh.session(SESSION);
         let mut worst = 200;

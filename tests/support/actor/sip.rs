@@ -312,6 +312,18 @@ impl Actor for SipActor {
         self.say(&chat, text)
     }
 
+    fn type_to_all(&mut self) -> Result<u16, String> {
+        let chat = self.chat();
+        self.typing(&chat)
+    }
+
+    fn typing_in_conversation(&self, _: &str) -> Heard {
+        Heard::Typing {
+            from: self.chat(),
+            active: true,
+        }
+    }
+
     fn leave(&mut self) -> Result<u16, String> {
         let told = self.tell("/leave")?;
         match self.next_kind(false, Duration::from_secs(10)) {
@@ -343,11 +355,10 @@ impl Actor for SipActor {
         let Heard::Text { from, text } = heard else {
             return false;
         };
-        let says = match joined {
-            true => {
-                text.contains(&format!("added {of}")) || text.contains(&format!("{of} is back"))
-            }
-            false => *text == format!("{of} left."),
+        let says = if joined {
+            text.contains(&format!("added {of}")) || text.contains(&format!("{of} is back"))
+        } else {
+            *text == format!("{of} left.")
         };
         *from == self.chat() && says
     }

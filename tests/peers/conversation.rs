@@ -87,7 +87,7 @@ fn two_rvp_clients_baresip_and_sipp_talk_in_one_conversation() {
     once.dedup();
     assert_eq!(once.len(), 10, "each once: {at_alice:?}");
     for said in &at_alice {
-        carol.wait_for(&format!("dave: {said}"));
+        carol.wait_for(&format!("dave: {}", said.trim_end()));
     }
     assert_eq!(bob.roster().expect("a roster"), ["alice", "carol", "dave"]);
     assert_eq!(dave.roster().expect("a roster"), ["alice", "bob", "carol"]);

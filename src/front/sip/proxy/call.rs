@@ -59,7 +59,7 @@ impl Shard {
             callee: address,
             search: None,
         })));
-        if let crate::hub::ReplyTo::Sink(_, token) = &reply {
+        if let ReplyTo::Sink(_, token) = &reply {
             self.asking.insert(tx, *token);
         }
         let person = account.person;

@@ -1,8 +1,13 @@
 //! XCAP with clients that are not ours, and blocks that cross between XCAP, SIP and RVP, against
 //! the real binary.
 //!
-//! No registry has an XCAP client (python-xcaplib is on none); so curl and Python's urllib do HTTP
-//! and Digest, and lxml says what a node selector means.
+//! No registry that Debian 12 can install from has an XCAP client to use here. Looked for, in vain:
+//! - PyPI: `python-xcaplib`, `python3-xcaplib`, `sipsimple`, `python-sipsimple` (the one known client
+//!   library is published by its makers alone); npm: nothing under that name.
+//! - Debian: no package says XCAP but Kamailio's (`kamailio-presence-modules`: `xcap_client.so`), and
+//!   that client only reads: a GET without credentials, while documents here are their owner's.
+//!
+//! So curl and Python's urllib do HTTP and Digest, and lxml says what a node selector means.
 
 mod support;
 

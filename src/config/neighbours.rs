@@ -35,6 +35,9 @@ pub struct Neighbour {
     pub addresses: Vec<Network>,
     /// Names its certificate may have; its domains if nothing is said.
     pub tls_names: Vec<String>,
+    /// PEM files of the authorities that vouch for it, and for nobody else; those of `[tls]
+    /// authorities` if nothing is said.
+    pub authorities: Vec<PathBuf>,
     /// User name that we prove ourselves with, by Digest, to it alone.
     pub user: Option<String>,
     /// File with the password: its first line.
@@ -84,6 +87,11 @@ impl Neighbours {
 }
 
 impl Neighbour {
+    /// Its name, if it has authorities of its own.
+    pub fn own_authorities(&self) -> Option<&str> {
+        (!self.authorities.is_empty()).then_some(&*self.name)
+    }
+
     pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
         let domains = domains(r, name);
         if domains.is_empty() {
@@ -99,6 +107,7 @@ impl Neighbour {
             trust: r.get("trust", Trust::None),
             addresses: r.get("addresses", written(&route)),
             tls_names: r.get("tls_names", domains.clone()),
+            authorities: r.paths("authorities"),
             user: r.option("user"),
             password_file: r.option_path("password_file"),
             realm: r.option("realm"),
@@ -140,6 +149,7 @@ impl Neighbour {
             trust: Trust::None,
             addresses: written(&route),
             tls_names: Vec::new(),
+            authorities: Vec::new(),
             user,
             password_file,
             realm,

@@ -43,18 +43,22 @@ pub struct Peer {
     pub address: Vec<SocketAddr>,
     /// Addresses that are taken at their word.
     pub trust: Vec<Network>,
-    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and by Digest
-    /// the one that it has here.
+    /// User name of the shared credentials: ours there (`DOMAIN\user`, for NTLM), and the one that
+    /// it has here (for NTLM without regard to case and domain).
     pub user: Option<String>,
     /// File with their password: its first line.
     pub password_file: Option<PathBuf>,
     /// Speak TLS to it (`https`).
     pub tls: bool,
-    /// The name that its certificate must speak for, by an authority of `[tls] authorities`; its
+    /// The name that its certificate must speak for, by its authorities; its
     /// host if nothing is said. Connections to `tls_listen` that show such a certificate are taken
     /// at their word, for its domains, if it is said.
     pub tls_name: Option<String>,
-    /// Schemes that we prove ourselves to it by, the first that it offers.
+    /// PEM files of the authorities that vouch for it, and for nobody else; those of `[tls]
+    /// authorities` if nothing is said.
+    pub authorities: Vec<PathBuf>,
+    /// Schemes that we prove ourselves to it by, the first that it offers, and that it may prove
+    /// itself to us by; with `ntlm` it may wrap that in Negotiate.
     pub auth: Vec<Scheme>,
     /// NOTIFYs that have passed more servers than this are refused.
     pub max_hops: usize,
@@ -126,6 +130,11 @@ impl Peers {
 }
 
 impl Peer {
+    /// Its name, if it has authorities of its own.
+    pub fn own_authorities(&self) -> Option<&str> {
+        (!self.authorities.is_empty()).then_some(&*self.name)
+    }
+
     pub(super) fn read(r: &mut Reader<'_, '_>, name: &str) -> Self {
         let domains = domains(r, name);
         let peer = Self {
@@ -139,6 +148,7 @@ impl Peer {
             password_file: r.option_path("password_file"),
             tls: r.get("tls", false),
             tls_name: r.option::<String>("tls_name"),
+            authorities: r.paths("authorities"),
             auth: r.get("auth", vec![Scheme::Digest, Scheme::Ntlm]),
             max_hops: r.get("max_hops", 10),
             domains,
@@ -148,6 +158,9 @@ impl Peer {
         }
         if peer.auth.is_empty() || peer.auth.contains(&Scheme::Negotiate) {
             r.refuse("auth", "must be digest, ntlm or both");
+        }
+        if !(peer.authorities.is_empty() || peer.tls || peer.tls_name.is_some()) {
+            r.refuse("authorities", "vouch for nobody without tls or tls_name");
         }
         not_everybody(r, "trust", &peer.trust);
         peer

@@ -71,6 +71,8 @@ pub struct Sip {
     pub line_networks: Vec<Network>,
     /// The same by account, with credentials.
     pub line_users: Vec<Address>,
+    /// Whether people who talk in a call that runs through us are on-phone.
+    pub calls_make_on_phone: bool,
     /// A telephone system that is asked what its lines do, instead of publishing it.
     pub line_server: Option<Neighbour>,
 }
@@ -96,6 +98,7 @@ impl Sip {
             lines: lines(r),
             line_networks: r.get("line_networks", Vec::new()),
             line_users: line_users(r),
+            calls_make_on_phone: r.get("calls_make_on_phone", false),
             line_server: Neighbour::line_server(r),
         };
         if sip.digest.is_empty() {

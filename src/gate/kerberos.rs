@@ -3,7 +3,7 @@
 //! The system's library is behind [`Tickets`] and knows nothing of accounts or fronts: whatever
 //! carries a token (HTTP now) asks the same acceptor and then this module.
 
-use super::link::{Known, On};
+use super::link::{Known, On, Whose};
 use super::ntlm::Failed;
 use super::{Attempt, Cause, Fault, Gate};
 use crate::core::access::Scheme;
@@ -218,7 +218,7 @@ impl Gate {
         let lifetime = u64::try_from(accepted.lifetime.as_millis()).unwrap_or(u64::MAX);
         Ok(Shown {
             known: Known {
-                account,
+                whose: Whose::Account(account),
                 scheme: Scheme::Kerberos,
                 until: Some(Time(attempt.now.0.saturating_add(lifetime))),
             },

@@ -23,14 +23,38 @@ pub(super) enum State {
     Known(Known),
 }
 
-/// Whose a connection is.
+/// What a connection has proved.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    pub(super) account: Arc<Account>,
+    pub(super) whose: Whose,
     /// How that was proved.
     pub(super) scheme: Scheme,
     /// When the proof ends; a ticket's does.
     pub(super) until: Option<Time>,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// A person's.
+    Account(Arc<Account>),
+    /// Another server's, by credentials that it shares with us.
+    Server(Sharer),
+}
+
+/// A shared account that was proved. Two servers may use one name: the password is part of it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Sharer {
+    pub(super) user: String,
+    pub(super) nt_hash: [u8; 16],
+}
+
+impl std::fmt::Debug for Sharer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sharer")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An exchange under way.
@@ -78,6 +102,17 @@ impl Link {
         self.lock().take().map(|state| *state)
     }
 
+    /// The shared account that the connection has proved.
+    pub(super) fn sharer(&self) -> Option<Sharer> {
+        match self.lock().as_deref() {
+            Some(State::Known(Known {
+                whose: Whose::Server(sharer),
+                ..
+            })) => Some(sharer.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn put(&self, state: State) {
         *self.lock() = Some(Box::new(state));
     }
@@ -98,4 +133,6 @@ pub struct On<'a> {
     pub certificate: Option<&'a [u8]>,
     /// The request went through an HTTP proxy.
     pub relayed: bool,
+    /// Shared accounts (user, password) that NTLM is judged by instead of people's; none = people.
+    pub servers: &'a [(&'a str, &'a str)],
 }

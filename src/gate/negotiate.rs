@@ -13,8 +13,15 @@ use auth::spnego::{self, Mechanism};
 
 impl Gate {
     /// The first mechanism of the client's list that is spoken here, and its place.
-    fn choose(&self, attempt: &Attempt<'_>, init: &spnego::Init) -> Option<(usize, Mechanism)> {
-        let spoken = |mechanism: Mechanism| !mechanism.is_kerberos() || self.kerberos.is_some();
+    fn choose(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        init: &spnego::Init,
+    ) -> Option<(usize, Mechanism)> {
+        // Tickets are people's: another server shares a password with us.
+        let tickets = self.kerberos.is_some() && on.servers.is_empty();
+        let spoken = |mechanism: Mechanism| !mechanism.is_kerberos() || tickets;
         let mut offered = init.offered.iter().copied();
         let chosen = offered.find(|(_, mechanism)| spoken(*mechanism))?;
         if !chosen.1.is_kerberos()
@@ -35,7 +42,7 @@ impl Gate {
         on: &On<'_>,
         init: spnego::Init,
     ) -> Result<Leg, Failed> {
-        let (place, mechanism) = self.choose(attempt, &init).ok_or(Cause::Mechanism)?;
+        let (place, mechanism) = self.choose(attempt, on, &init).ok_or(Cause::Mechanism)?;
         let first = place == 0;
         // The token, if there is one, is of the client's first choice.
         let token = init.token.filter(|_| first);

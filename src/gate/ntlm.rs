@@ -4,8 +4,8 @@
 //! connection need no credentials; other credentials on it start afresh.
 
 use super::judge::{Judge, NoVerdict, Question};
-use super::link::{Asked, Known, On, State, Step, Wrap};
-use super::{Attempt, Cause, Decision, Fault, Gate, Granted, names};
+use super::link::{Asked, Known, On, State, Step, Whose, Wrap};
+use super::{Attempt, Cause, Decision, Fault, Gate, Granted, names, shared};
 use crate::config::Scheme as Offered;
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 const EPOCHS_APART: u64 = 11_644_473_600_000;
 
 /// What a request carries.
-enum Carried<'a> {
+pub(super) enum Carried<'a> {
     Nothing,
     Digest,
     Token(Offered, &'a str),
@@ -83,7 +83,7 @@ impl Gate {
                         self.stats.granted.add(1);
                         on.link.put(State::Known(known.clone()));
                         let token = token.map(|token| value(scheme, &token));
-                        granted(attempt, known, token)
+                        self.granted(attempt, on, known, token)
                     }
                     Err(failed) => self.refused(attempt, on, &failed.user, failed.cause),
                 }
@@ -109,7 +109,11 @@ impl Gate {
         if known.until.is_some_and(|until| attempt.now >= until) {
             return self.refused(attempt, on, &nobody, Cause::Ended);
         }
-        let account = &known.account;
+        let Whose::Account(account) = &known.whose else {
+            // A server's connection is nobody's who comes without its name.
+            let challenge = self.challenge(attempt, false, None);
+            return Self::offer(challenge, on);
+        };
         // A removed account, a new password: the connection proved something that is no more.
         let now = match self.accounts.directory().resolve(&account.address) {
             Resolution::Local(now) => Some(now),
@@ -122,15 +126,16 @@ impl Gate {
             return self.refused(attempt, on, &nobody, Cause::Changed);
         };
         let known = Known {
-            account: now,
+            whose: Whose::Account(now),
             ..known
         };
         on.link.put(State::Known(known.clone()));
         self.stats.granted.add(1);
-        granted(attempt, known, None)
+        self.granted(attempt, on, known, None)
     }
 
-    async fn leg(
+    /// One message of an exchange, and what it leads to.
+    pub(super) async fn leg(
         &self,
         attempt: &Attempt<'_>,
         on: &On<'_>,
@@ -233,6 +238,9 @@ impl Gate {
             user: user.clone(),
             cause,
         };
+        if !on.servers.is_empty() {
+            return shared::prove(on, proof);
+        }
         let account = self.account_of(&user, attempt.domain);
         let verdict = match &self.judge {
             Judge::Local => self.prove_here(proof, account.as_deref()),
@@ -249,11 +257,33 @@ impl Gate {
             return Err(failed(Fault::Suspended.into()));
         }
         let known = Known {
-            account,
+            whose: Whose::Account(account),
             scheme: Scheme::Ntlm,
             until: None,
         };
         Ok((known, verdict))
+    }
+
+    fn granted(
+        &self,
+        attempt: &Attempt<'_>,
+        on: &On<'_>,
+        known: Known,
+        answer: Option<String>,
+    ) -> Decision {
+        let Whose::Account(account) = known.whose else {
+            return Self::offer(self.challenge(attempt, false, None), on);
+        };
+        Decision::Granted(Granted {
+            caller: Caller {
+                address: account.address.clone(),
+                person: Some(account.person),
+                scheme: known.scheme,
+                route: Route::Point(attempt.stack),
+            },
+            account,
+            answer,
+        })
     }
 
     fn prove_here(&self, proof: Proof, account: Option<&Account>) -> Result<ntlm::Verdict, Cause> {
@@ -307,7 +337,7 @@ impl Gate {
         label.chars().take(15).collect()
     }
 
-    fn refused(
+    pub(super) fn refused(
         &self,
         attempt: &Attempt<'_>,
         on: &On<'_>,
@@ -329,7 +359,7 @@ impl Gate {
     }
 
     /// Puts the schemes of this connection into a challenge that has Digest's values alone.
-    fn offer(decision: Decision, on: &On<'_>) -> Decision {
+    pub(super) fn offer(decision: Decision, on: &On<'_>) -> Decision {
         let Decision::Challenge {
             values: digest,
             stale,
@@ -355,7 +385,7 @@ impl Gate {
 }
 
 /// The first value of a scheme that is offered.
-fn carried<'a>(values: &[&'a str], schemes: &[Offered]) -> Carried<'a> {
+pub(super) fn carried<'a>(values: &[&'a str], schemes: &[Offered]) -> Carried<'a> {
     let mut foreign = None;
     for text in values {
         let (word, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
@@ -381,22 +411,8 @@ fn name(scheme: Offered) -> &'static str {
     }
 }
 
-fn value(scheme: Offered, token: &[u8]) -> String {
+pub(super) fn value(scheme: Offered, token: &[u8]) -> String {
     format!("{} {}", name(scheme), STANDARD.encode(token))
-}
-
-fn granted(attempt: &Attempt<'_>, known: Known, answer: Option<String>) -> Decision {
-    let account = known.account;
-    Decision::Granted(Granted {
-        caller: Caller {
-            address: account.address.clone(),
-            person: Some(account.person),
-            scheme: known.scheme,
-            route: Route::Point(attempt.stack),
-        },
-        account,
-        answer,
-    })
 }
 
 /// What is no first message and was not asked for.

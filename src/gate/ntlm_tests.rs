@@ -1,7 +1,7 @@
 //! NTLM and Negotiate at the gate: who gets in, and the attacks that must not.
 
 use super::super::tests::{Bench, address};
-use super::super::{GateSettings, Link, Verdicts};
+use super::super::{GateSettings, Link, Shared, Verdicts};
 use super::*;
 use crate::config::Value as _;
 use auth::ntlm::{Answer, Client, Ingredients, Session, Side};
@@ -26,7 +26,8 @@ pub(in crate::gate) struct Connection<'b> {
     pub(in crate::gate) link: Link,
     schemes: Vec<Offered>,
     pub(in crate::gate) certificate: Option<Vec<u8>>,
-    relayed: bool,
+    pub(in crate::gate) relayed: bool,
+    claimed: Address,
     peer: IpAddr,
 }
 
@@ -38,16 +39,38 @@ impl<'b> Connection<'b> {
             schemes: ALL.into(),
             certificate: None,
             relayed: false,
+            claimed: address("alice@example.com"),
             peer: [192, 0, 2, 1].into(),
         }
     }
 
     pub(in crate::gate) fn send(&self, values: &[&str]) -> Decision {
+        let (attempt, on) = self.asks(values, &[]);
+        now(self.bench.gate.check_on(&attempt, &on))
+    }
+
+    /// The same where servers with these accounts may speak, and nobody else if they are `alone`.
+    pub(in crate::gate) fn send_as_server(
+        &self,
+        values: &[&str],
+        servers: &[(&str, &str)],
+        alone: bool,
+    ) -> Shared {
+        let (attempt, on) = self.asks(values, servers);
+        now(self.bench.gate.check_shared(&attempt, &on, alone))
+    }
+
+    fn asks<'a>(
+        &'a self,
+        values: &'a [&'a str],
+        servers: &'a [(&'a str, &'a str)],
+    ) -> (Attempt<'a>, On<'a>) {
         let on = On {
             link: &self.link,
             schemes: &self.schemes,
             certificate: self.certificate.as_deref(),
             relayed: self.relayed,
+            servers,
         };
         let attempt = Attempt {
             values,
@@ -57,11 +80,11 @@ impl<'b> Connection<'b> {
             peer: self.peer,
             stack: RVP,
             domain: "example.com",
-            claimed: Some(&address("alice@example.com")),
+            claimed: Some(&self.claimed),
             offer: super::super::Offer::Md5,
             now: self.bench.now,
         };
-        now(self.bench.gate.check_on(&attempt, &on))
+        (attempt, on)
     }
 
     /// The first leg: the challenge.
@@ -88,7 +111,11 @@ pub(in crate::gate) fn token_of(decision: &Decision) -> Option<Vec<u8>> {
     STANDARD.decode(only.split_once(' ')?.1).ok()
 }
 
-fn answer(client: &Client, challenge: &[u8], binding: Option<[u8; 16]>) -> Answer {
+pub(in crate::gate) fn answer(
+    client: &Client,
+    challenge: &[u8],
+    binding: Option<[u8; 16]>,
+) -> Answer {
     let with = Ingredients {
         nonce: [0xaa; 8],
         session_key: [0x55; 16],
@@ -371,7 +398,7 @@ pub(in crate::gate) fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
     [&[tag, 0x82], length.as_slice(), contents].concat()
 }
 
-const NTLMSSP: [u8; 12] = [6, 10, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 10];
+pub(in crate::gate) const NTLMSSP: [u8; 12] = [6, 10, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 10];
 const KERBEROS: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
 
 /// The first token, with the list as the integrity code covers it.

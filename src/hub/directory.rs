@@ -56,7 +56,7 @@ pub struct Directory {
 #[derive(Debug, Default)]
 struct Tables {
     by_address: HashMap<Address, PersonId>,
-    by_person: HashMap<PersonId, Arc<Account>>,
+    by_person: foldhash::HashMap<PersonId, Arc<Account>>,
     /// Stand-ins: not found by `resolve`, so that nobody signs in as one.
     guests: HashMap<Address, Arc<Account>>,
     /// Nodes by owner.

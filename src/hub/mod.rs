@@ -17,6 +17,7 @@ mod settings;
 mod shard;
 mod shared;
 mod slot;
+mod stand_in;
 mod stats;
 mod trace;
 mod writer;
@@ -28,6 +29,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Elsewhere, Resolution, Want, stranger};
 pub use handle::Hub;
 pub use settings::Settings;
+pub use stand_in::StandIns;
 pub use stats::{Counter, Stats};
 pub use trace::TraceLog;
 
@@ -80,6 +82,16 @@ impl ReplyTo {
 }
 
 /// This server acting for a person.
+/// This server itself, about somebody who may be anywhere.
+fn internal_for(address: &crate::core::address::Address) -> Caller {
+    Caller {
+        address: address.clone(),
+        person: None,
+        scheme: Scheme::Internal,
+        route: Route::Internal,
+    }
+}
+
 fn internal(account: &Account) -> Caller {
     Caller {
         address: account.address.clone(),

@@ -16,7 +16,7 @@ use crate::core::port::{PersonRecords, StoreError};
 use crate::core::time::Time;
 use crate::core::user::User;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,7 @@ pub(super) struct Shard {
     pub(super) ids: Fresh,
     pub(super) writer: mpsc::UnboundedSender<Job>,
     pub(super) loader: mpsc::UnboundedSender<Load>,
-    pub(super) slots: HashMap<PersonId, Slot>,
+    pub(super) slots: foldhash::HashMap<PersonId, Slot>,
     /// Earliest first; entries that a slot no longer means are skipped.
     pub(super) timers: BinaryHeap<Reverse<(Time, PersonId)>>,
     /// People with live state that could not be read; a timer tries again.
@@ -68,7 +68,7 @@ impl Shard {
             ids,
             writer,
             loader,
-            slots: HashMap::new(),
+            slots: foldhash::HashMap::default(),
             timers: BinaryHeap::new(),
             missing: HashSet::new(),
             uncommitted: 0,

@@ -3,11 +3,14 @@
 use crate::core::address::Address;
 use crate::core::id::MessageId;
 use crate::core::trace::{Checkpoint, Step};
-use std::collections::{HashMap, VecDeque};
+use foldhash::{HashMap, HashMapExt as _};
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// Checkpoints kept of one message; further ones are counted, not kept.
 const STEPS: usize = 64;
+/// Checkpoints that a message between two people usually has.
+const USUAL: usize = 5;
 /// Parts that are locked apart, so that shards do not wait for each other.
 const PARTS: usize = 16;
 
@@ -96,7 +99,10 @@ impl Part {
             self.messages.remove(&oldest);
         }
         self.order.push_back(checkpoint.message);
-        self.messages.insert(checkpoint.message, vec![checkpoint]);
+        let mut steps = Vec::with_capacity(USUAL);
+        let message = checkpoint.message;
+        steps.push(checkpoint);
+        self.messages.insert(message, steps);
     }
 }
 

@@ -1,10 +1,11 @@
 //! One accepted connection.
 
+use super::authorities::Vouchers;
 use super::identity::Identities;
 use super::listener::Slot;
+use super::trust::{Judges, Verifier};
 use bytes::Bytes;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -45,8 +46,16 @@ pub struct Tls {
 }
 
 impl Tls {
-    fn of(session: &rustls::CommonState, server_name: Option<String>) -> Self {
-        let shown = session.peer_certificates().and_then(<[_]>::first);
+    fn of(
+        session: &rustls::CommonState,
+        server_name: Option<String>,
+        vouchers: impl FnOnce(&[CertificateDer<'_>]) -> Vouchers,
+    ) -> Self {
+        let chain = session.peer_certificates().unwrap_or_default();
+        let identities = chain.first().map(|certificate| Identities {
+            vouchers: vouchers(chain),
+            ..Identities::of(certificate)
+        });
         Self {
             version: match session.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -54,7 +63,7 @@ impl Tls {
                 _ => "TLS",
             },
             server_name,
-            identities: shown.map(|certificate| Identities::of(certificate)),
+            identities,
         }
     }
 }
@@ -98,14 +107,19 @@ impl Stream {
     }
 
     /// Speaks TLS on a plain stream; the connection's place stays taken meanwhile.
-    pub(super) async fn encrypt(self, acceptor: TlsAcceptor) -> io::Result<(Self, Tls)> {
+    pub(super) async fn encrypt(
+        self,
+        acceptor: TlsAcceptor,
+        judges: &Judges,
+    ) -> io::Result<(Self, Tls)> {
         let Self { inner, slot } = self;
         let Inner::Plain(inner) = inner else {
             return Err(io::Error::other("TLS inside TLS"));
         };
         let stream = acceptor.accept(inner).await?;
         let (_, session) = stream.get_ref();
-        let negotiated = Tls::of(session, session.server_name().map(str::to_owned));
+        let asked = session.server_name().map(str::to_owned);
+        let negotiated = Tls::of(session, asked, |chain| judges.judge(chain));
         let inner = Inner::Tls(Box::new(stream.into()));
         Ok((Self { inner, slot }, negotiated))
     }
@@ -114,7 +128,7 @@ impl Stream {
     pub(super) async fn open(
         from: Option<IpAddr>,
         peer: SocketAddr,
-        verify: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        verify: Option<(&Verifier, ServerName<'static>)>,
     ) -> io::Result<(Self, Option<Tls>)> {
         let socket = match peer {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -126,14 +140,16 @@ impl Stream {
         let plain = socket.connect(peer).await?;
         // Without it small requests wait for the peer's delayed ACK.
         let _ = plain.set_nodelay(true);
-        let Some((config, name)) = verify else {
+        let Some((verifier, name)) = verify else {
             let inner = Inner::Plain(plain);
             return Ok((Self { inner, slot: None }, None));
         };
         let server_name = name.to_str().into_owned();
-        let stream = TlsConnector::from(config).connect(name, plain).await?;
+        let stream = TlsConnector::from(verifier.config())
+            .connect(name, plain)
+            .await?;
         let (_, session) = stream.get_ref();
-        let negotiated = Tls::of(session, Some(server_name));
+        let negotiated = Tls::of(session, Some(server_name), |_| verifier.vouchers().clone());
         let inner = Inner::Tls(Box::new(stream.into()));
         Ok((Self { inner, slot: None }, Some(negotiated)))
     }

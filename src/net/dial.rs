@@ -22,7 +22,7 @@ pub async fn dial(
     within: Duration,
 ) -> io::Result<Conn> {
     let verify = match verify {
-        Some((verifier, name)) => Some((verifier.config(), server_name(name)?)),
+        Some((verifier, name)) => Some((verifier, server_name(name)?)),
         None => None,
     };
     // Boxed: freed when done, not kept for the life of the connection.

@@ -1,6 +1,7 @@
 //! Whom a certificate speaks for (RFC 5922 7): names in its subjectAltName, never the common name,
 //! never a wildcard.
 
+use super::authorities::Vouchers;
 use super::der::value;
 use std::net::IpAddr;
 
@@ -19,6 +20,8 @@ pub struct Identities {
     pub dns: Vec<String>,
     /// Addresses.
     pub ips: Vec<IpAddr>,
+    /// Who vouches for all of this; nobody yet where it was only read.
+    pub vouchers: Vouchers,
 }
 
 impl Identities {
@@ -35,6 +38,13 @@ impl Identities {
         } else {
             &self.sip
         }
+    }
+
+    /// Whether it counts for a peer: by the peer's own authorities if it has some, else by those
+    /// for everybody.
+    pub fn vouched(&self, own: Option<&str>) -> bool {
+        let wanted = own.map_or_else(Vouchers::common, Vouchers::of);
+        self.vouchers.cover(&wanted)
     }
 
     /// Whether it speaks for this domain or address (RFC 5922 7.2): the whole name, whatever its

@@ -105,7 +105,11 @@ impl Layers {
         };
         let loaded = certificates.current();
         let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
-        let shaken = tokio::time::timeout(self.within, conn.stream.encrypt(acceptor)).await;
+        let shaken = tokio::time::timeout(
+            self.within,
+            conn.stream.encrypt(acceptor, certificates.judges()),
+        )
+        .await;
         let (stream, negotiated) = shaken
             .map_err(|_| Unbuilt::TlsSlow)?
             .map_err(Unbuilt::Tls)?;

@@ -4,6 +4,8 @@
 //! Every TCP front gets its connections from [`Listener::serve`] as a [`Conn`]; all policy uses
 //! [`Conn::peer`] (`decisions.md` 29).
 
+mod alarm;
+mod authorities;
 mod breaker;
 mod budget;
 mod conn;
@@ -21,6 +23,8 @@ mod tls;
 mod trust;
 mod udp;
 
+pub use alarm::Alarm;
+pub use authorities::{Authorities, AuthoritiesError, Vouchers};
 pub use breaker::Breaker;
 pub use budget::{Budget, Grant};
 pub use conn::{Conn, Stream, Tls};
@@ -31,7 +35,7 @@ pub use listener::{Caps, Listener, source_of};
 pub use names::{Found, NameServers, NoAnswer, Pointer, Service};
 pub use tasks::Tasks;
 pub use tls::{CertificateError, Certificates, PemFiles};
-pub use trust::{Authorities, AuthoritiesError, Verifier};
+pub use trust::Verifier;
 pub use udp::{Buffers, bind_udp};
 
 use std::io;

@@ -1,8 +1,9 @@
 //! TLS of the listeners: certificate and key from PEM files, read again when the files change, or
 //! self-signed on the first run.
 
+use super::authorities::Authorities;
 use super::end_point;
-use super::trust::{self, Authorities};
+use super::trust::{self, Judges};
 use crate::config::{ClientCertificate, Config};
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -86,6 +87,8 @@ struct Style {
     alpn: Vec<Vec<u8>>,
     /// Who judges the certificates of clients; `None`: they are not asked for one.
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// Who tells what their certificates count for.
+    judges: Judges,
 }
 
 impl Style {
@@ -93,6 +96,7 @@ impl Style {
         Self {
             alpn: vec![b"http/1.1".to_vec()],
             clients: None,
+            judges: Judges::Common,
         }
     }
 }
@@ -164,6 +168,7 @@ impl Certificates {
         let style = Style {
             alpn: Vec::new(),
             clients,
+            judges: Judges::of(authorities).map_err(CertificateError::Clients)?,
         };
         Self::load_as(self.0.files.clone(), style)
     }
@@ -178,6 +183,7 @@ impl Certificates {
             trust::client_verifier(authorities, asked).map_err(CertificateError::Clients)?;
         let style = Style {
             clients,
+            judges: Judges::of(authorities).map_err(CertificateError::Clients)?,
             ..Style::http()
         };
         Self::load_as(self.0.files.clone(), style)
@@ -246,6 +252,11 @@ impl Certificates {
                 Some(now)
             }
         }
+    }
+
+    /// Who tells what certificates of clients count for.
+    pub(super) fn judges(&self) -> &Judges {
+        &self.0.style.judges
     }
 
     pub(super) fn current(&self) -> Arc<Loaded> {

@@ -1,12 +1,12 @@
 //! Whose certificates are believed: chains to configured authorities or those of the system, and
 //! names by RFC 5922, which knows no wildcards.
 
+use super::authorities::{Authorities, Vouchers};
 use super::identity::Identities;
 use super::tls::Certificates;
-use crate::config::{ClientCertificate, Config};
+use crate::config::ClientCertificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -15,104 +15,37 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
 };
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// There are no usable authorities.
-#[derive(Debug, thiserror::Error)]
-#[error("authorities {}: {cause}", file.display())]
-pub struct AuthoritiesError {
-    file: PathBuf,
-    cause: String,
-}
-
-/// Authorities that vouch for other servers. Cloning shares.
-#[derive(Clone, Debug)]
-pub struct Authorities(Arc<RootCertStore>);
-
-impl Authorities {
-    /// As `[tls] authorities` says; without it, those of the system.
-    ///
-    /// # Errors
-    /// A file that can't be read or holds no certificate.
-    pub fn of(config: &Config) -> Result<Self, AuthoritiesError> {
-        if config.tls.authorities.is_empty() {
-            return Ok(Self::of_system());
-        }
-        Self::load(&config.tls.authorities)
-    }
-
-    /// Those of these PEM files, and no others.
-    ///
-    /// # Errors
-    /// A file that can't be read or holds no certificate.
-    pub fn load(files: &[PathBuf]) -> Result<Self, AuthoritiesError> {
-        let mut store = RootCertStore::empty();
-        for file in files {
-            read(file, &mut store).map_err(|cause| AuthoritiesError {
-                file: file.clone(),
-                cause,
-            })?;
-        }
-        Ok(Self(Arc::new(store)))
-    }
-
-    /// Those that this machine trusts for everything.
-    pub fn of_system() -> Self {
-        let mut store = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "an authority of the system can't be read");
-        }
-        store.add_parsable_certificates(found.certs);
-        Self(Arc::new(store))
-    }
-
-    /// Whether they vouch for nobody.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How clients of other protocols than SIP check a server: chain and name as on the web.
-    ///
-    /// # Errors
-    /// The cryptography of this build has no usable TLS version.
-    pub fn client(&self) -> Result<Arc<ClientConfig>, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(Arc::clone(&self.0))
-            .with_no_client_auth();
-        Ok(Arc::new(config))
-    }
-}
-
-fn read(file: &Path, store: &mut RootCertStore) -> Result<(), String> {
-    let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    let before = store.len();
-    for certificate in found {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        store.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if store.len() == before {
-        return Err("no certificate in PEM form".into());
-    }
-    Ok(())
-}
 
 /// How connections of ours check the other side, and what they show it.
 #[derive(Clone, Debug)]
-pub struct Verifier(Arc<ClientConfig>);
+pub struct Verifier {
+    config: Arc<ClientConfig>,
+    vouchers: Vouchers,
+}
 
 impl Verifier {
-    /// Believes these authorities; shows our own certificate when asked for one.
+    /// Believes the authorities for everybody; shows our own certificate when asked for one.
     ///
     /// # Errors
     /// The cryptography of this build has no usable TLS version.
     pub fn new(authorities: &Authorities, own: Option<Certificates>) -> Result<Self, Error> {
+        Self::of(authorities, None, own)
+    }
+
+    /// Believes those that vouch for that peer.
+    ///
+    /// # Errors
+    /// The cryptography of this build has no usable TLS version.
+    pub fn of(
+        authorities: &Authorities,
+        peer: Option<&str>,
+        own: Option<Certificates>,
+    ) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let (vouchers, roots) = authorities.store(peer);
         let check = Arc::new(Check {
-            roots: authorities.clone(),
+            roots: Arc::clone(roots),
             provider: Arc::clone(&provider),
         });
         let config = ClientConfig::builder_with_provider(provider)
@@ -123,18 +56,26 @@ impl Verifier {
             Some(own) => config.with_client_cert_resolver(Arc::new(Own(own))),
             None => config.with_no_client_auth(),
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self {
+            config: Arc::new(config),
+            vouchers,
+        })
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
+    }
+
+    /// Who vouches for whom it believes.
+    pub fn vouchers(&self) -> &Vouchers {
+        &self.vouchers
     }
 }
 
 /// Chain as webpki judges it, names by RFC 5922.
 #[derive(Debug)]
 struct Check {
-    roots: Authorities,
+    roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -150,7 +91,7 @@ impl Check {
         let parsed = ParsedCertificate::try_from(certificate)?;
         rustls::client::verify_server_cert_signed_by_trust_anchor(
             &parsed,
-            &self.roots.0,
+            &self.roots,
             intermediates,
             now,
             self.provider.signature_verification_algorithms.all,
@@ -212,30 +153,74 @@ pub(super) fn client_verifier(
     if asked == ClientCertificate::Off {
         return Ok(None);
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let roots = Arc::clone(&authorities.0);
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-        // Hundreds of names of authorities would weigh on every handshake.
-        .clear_root_hint_subjects();
-    let builder = match asked {
-        ClientCertificate::Require => builder,
-        ClientCertificate::Ask | ClientCertificate::Off => builder.allow_unauthenticated(),
-    };
-    let inner = builder
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-    let servers = Check {
-        roots: authorities.clone(),
-        provider,
-    };
-    Ok(Some(Arc::new(EitherPurpose { inner, servers })))
+    Ok(Some(Arc::new(EitherPurpose::of(authorities.all(), asked)?)))
+}
+
+/// Tells who vouches for what a connection has shown.
+#[derive(Clone, Debug)]
+pub(super) enum Judges {
+    /// There is nobody but the authorities for everybody.
+    Common,
+    /// Each is asked.
+    Each(Arc<[(Vouchers, EitherPurpose)]>),
+}
+
+impl Judges {
+    /// # Errors
+    /// As for [`client_verifier`].
+    pub(super) fn of(authorities: &Authorities) -> Result<Self, Error> {
+        if authorities.each().count() < 2 {
+            return Ok(Self::Common);
+        }
+        let each = authorities.each().filter(|(_, store)| !store.is_empty());
+        let each = each.map(|(called, store)| {
+            let judge = EitherPurpose::of(Arc::clone(store), ClientCertificate::Ask)?;
+            Ok((called, judge))
+        });
+        Ok(Self::Each(each.collect::<Result<_, Error>>()?))
+    }
+
+    /// Who vouches for a chain that the handshake has verified against all of them.
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Vouchers {
+        let (Self::Each(each), Some((first, rest))) = (self, chain.split_first()) else {
+            return Vouchers::common();
+        };
+        let now = UnixTime::now();
+        let mut vouchers = Vouchers::default();
+        for (called, judge) in each.iter() {
+            if judge.verify_client_cert(first, rest, now).is_ok() {
+                vouchers.common |= called.common;
+                vouchers.own.extend(called.own.iter().cloned());
+            }
+        }
+        vouchers
+    }
 }
 
 /// A certificate for clients, or (RFC 5922: servers call each other) one for servers.
 #[derive(Debug)]
-struct EitherPurpose {
+pub(super) struct EitherPurpose {
     inner: Arc<dyn ClientCertVerifier>,
     servers: Check,
+}
+
+impl EitherPurpose {
+    fn of(roots: Arc<RootCertStore>, asked: ClientCertificate) -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+                // Hundreds of names of authorities would weigh on every handshake.
+                .clear_root_hint_subjects();
+        let builder = match asked {
+            ClientCertificate::Require => builder,
+            ClientCertificate::Ask | ClientCertificate::Off => builder.allow_unauthenticated(),
+        };
+        let inner = builder
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        let servers = Check { roots, provider };
+        Ok(Self { inner, servers })
+    }
 }
 
 impl ClientCertVerifier for EitherPurpose {

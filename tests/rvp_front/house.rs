@@ -26,6 +26,9 @@ pub const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
 pub struct House {
     pub at: SocketAddr,
+    /// With TLS, where it listens so.
+    #[allow(dead_code, reason = "not used by rvp_peers, which shares this file")]
+    pub tls: Option<SocketAddr>,
     pub hub: Hub,
     pub store: Arc<Memory>,
     tasks: Tasks,
@@ -88,9 +91,11 @@ impl House {
         let front = RvpFront::start(&hub, Arc::new(gate), &config, &caps, &tasks).unwrap();
         hub.open().await.unwrap();
         let at = front.addresses[0];
+        let tls = front.tls_addresses.first().copied();
         front.serve(&tasks);
         Self {
             at,
+            tls,
             hub,
             store,
             tasks,

@@ -12,4 +12,5 @@ mod matrix;
 mod methods;
 mod rules;
 mod section8;
+mod secure;
 mod talk;

@@ -17,10 +17,12 @@ mod actor;
 mod house;
 mod login;
 mod mock;
+mod ntlm;
+#[path = "../support/peer.rs"]
+mod peer;
 #[path = "../support/resolver.rs"]
 mod resolver;
 mod secure;
 mod site;
-
 mod talk;
 mod views;

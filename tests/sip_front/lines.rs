@@ -113,9 +113,14 @@ fn call(id: &str, state: &str) -> String {
 }
 
 /// Somebody who watches alice.
-async fn watcher(house: &House, name: &str, event: &str) -> Ua {
+pub async fn watcher(house: &House, name: &str, event: &str) -> Ua {
+    watcher_of(house, name, event, "alice").await
+}
+
+/// Somebody who watches somebody.
+pub async fn watcher_of(house: &House, name: &str, event: &str, whom: &str) -> Ua {
     let mut ua = house.udp(name).await;
-    let mut say = ua.say("SUBSCRIBE", "alice");
+    let mut say = ua.say("SUBSCRIBE", whom);
     say.headers = format!(
         "Event: {event}\r\nExpires: 600\r\nContact: <{}>\r\n",
         ua.contact()
@@ -125,12 +130,12 @@ async fn watcher(house: &House, name: &str, event: &str) -> Ua {
     ua
 }
 
-async fn sees_on_phone(watcher: &mut Ua) {
+pub async fn sees_on_phone(watcher: &mut Ua) {
     let told = watcher.told("200 OK").await;
     assert!(told.body.contains("on-the-phone"), "{}", told.body);
 }
 
-async fn sees_free(watcher: &mut Ua) {
+pub async fn sees_free(watcher: &mut Ua) {
     let told = watcher.told("200 OK").await;
     assert!(!told.body.contains("on-the-phone"), "{}", told.body);
 }

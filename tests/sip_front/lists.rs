@@ -203,6 +203,61 @@ async fn a_list_is_one_subscription() {
     }
 }
 
+/// RFC 4662 4.5, RFC 6665 4.4.3: one NOTIFY with the whole list and its states, which ends it.
+#[tokio::test]
+async fn a_list_is_fetched_with_its_states() {
+    let house = House::with(WS).await;
+    let mut web = Web::new(&house, "alice");
+    let members = services(&entries(&["bob", "carol", "dave", "nobody"]));
+    let made = web
+        .put(&services_of("alice"), SERVICES_TYPE, &members)
+        .await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let mut bob = house.tcp("bob").await;
+    bob.register().await;
+    // Dave is there, but not for alice.
+    let mut dave = house.tcp("dave").await;
+    dave.register().await;
+    let for_her = rule("a", "<cr:one id=\"sip:alice@example.com\"/>", "block");
+    let nobody = rules(&for_her);
+    let mut web_of_dave = Web::new(&house, "dave");
+    let path = rules_of("dave");
+    let made = web_of_dave.put(&path, RULES_TYPE, &nobody).await;
+    assert_eq!(made.status, 201);
+
+    let mut alice = house.tcp("alice").await;
+    for turn in 0..2 {
+        let mut ask = say(&mut alice, 0);
+        ask.call_id.push_str(&turn.to_string());
+        let answer = alice.ask(&ask).await;
+        let told_so = (answer.status(), answer.header("Require"));
+        assert_eq!(told_so, (200, "eventlist"));
+        assert_eq!(answer.header("Expires"), "0");
+        let told = told(&mut alice).await;
+        assert!(told.full && told.resources.len() == 4, "{told:?}");
+        assert_eq!(told.state, "terminated;reason=timeout");
+        let shown = ["bob", "carol", "dave"].map(|name| {
+            let (state, body) = told.of(name);
+            assert_eq!(state, "active", "{told:?}");
+            body.contains("<basic>open</basic>")
+        });
+        assert_eq!(shown, [true, false, false], "{told:?}");
+        assert_eq!(told.of("nobody"), ("terminated", ""));
+    }
+    // Nothing is left of it, and nothing more is told: the next that she hears is asked for.
+    assert_eq!(watches(&house, "bob").await, 0);
+    assert_eq!(watches(&house, "alice").await, 0);
+    let mut gone = bob.say_register("Contact: *\r\nExpires: 0\r\n");
+    gone.call_id.push('x');
+    assert_eq!(bob.ask(&gone).await.status(), 200);
+    let mut ask = say(&mut alice, 600);
+    ask.call_id.push('z');
+    assert_eq!(alice.ask(&ask).await.status(), 200);
+    let told = told(&mut alice).await;
+    assert!(told.state.starts_with("active"), "{told:?}");
+    assert!(told.of("bob").1.contains("closed"), "{told:?}");
+}
+
 async fn watches(house: &House, name: &str) -> usize {
     use tristack::core::command::{Command, Reply};
     let reply = house

@@ -11,6 +11,7 @@ mod house;
 mod lines;
 mod lists;
 mod message;
+mod on_phone;
 mod presence;
 mod register;
 mod restart;

@@ -17,10 +17,13 @@ mod resolver;
 mod server;
 
 mod calls;
+mod challenges;
 mod kamailio;
 mod lines;
+mod on_phone;
 mod outside;
 mod pair;
 mod phone;
 mod scene;
+mod secure;
 mod strange;

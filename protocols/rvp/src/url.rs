@@ -153,6 +153,8 @@ fn parse_host(text: &str) -> Option<Host> {
 
 /// Longest URL, bytes.
 pub(crate) const MAX_URL: usize = 2048;
+/// A path that fits however it is encoded: scheme and two hosts with ports take 560 octets at most.
+const SURELY_SHORT: usize = (MAX_URL - 560) / 3;
 const ALIASES: &str = "/instmsg/aliases/";
 const LOCAL: &str = "/instmsg/local/";
 
@@ -261,6 +263,10 @@ impl NodeUrl {
 
     /// Percent-encoding may lengthen a path; what is accepted must be printable within the limit.
     fn limited(self) -> Result<Self, UrlError> {
+        // An octet is three at most; where even that fits, nothing has to be written to know it.
+        if self.path.len() <= SURELY_SHORT {
+            return Ok(self);
+        }
         if self.to_string().len() > MAX_URL {
             Err(UrlError::Length)
         } else {
@@ -393,12 +399,22 @@ fn normal_path(raw: &str) -> Result<String, UrlError> {
     if trimmed.is_empty() {
         return Ok("/".into());
     }
+    if is_plain_path(trimmed) {
+        return Ok(trimmed.to_ascii_lowercase());
+    }
     let mut out = String::with_capacity(trimmed.len());
     for segment in trimmed.strip_prefix('/').ok_or(UrlError::Path)?.split('/') {
         out.push('/');
         out.push_str(&checked_segment(&percent_decode(segment)?)?);
     }
     Ok(out)
+}
+
+/// Whether a path is made of letters, digits, `-` and `_` alone: then nothing in it is encoded or
+/// changes its structure, and all it needs is lower case.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    path.starts_with('/') && path.bytes().all(plain) && !path.contains("//") && !path.ends_with('/')
 }
 
 /// A decoded segment, lower-cased; refuses what could change the path's structure.

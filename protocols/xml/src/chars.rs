@@ -12,15 +12,34 @@ pub(crate) fn is_char(c: char) -> bool {
 
 /// Name without a colon (`NCName`).
 pub(crate) fn is_ncname(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    if let [first, rest @ ..] = bytes
+        && (first.is_ascii_alphabetic() || *first == b'_')
+        && rest.iter().all(|b| is_ascii_name(*b))
+    {
+        return true;
+    }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
 
+fn is_ascii_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
 /// Byte offset of the first forbidden character.
 pub(crate) fn forbidden(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    // Nearly all documents pass here; without a branch per byte, several are looked at at once.
+    let suspect = |all: u8, byte: &u8| {
+        let control = *byte < 0x20 && !is_space(*byte);
+        all | u8::from(control | (*byte == 0xEF))
+    };
+    if bytes.iter().fold(0, suspect) == 0 {
+        return None;
+    }
     // One pass over bytes: controls are single bytes, and of the multi-byte ones only U+FFFE and
     // U+FFFF (EF BF BE/BF) are forbidden, since `str` cannot hold surrogates.
-    let bytes = text.as_bytes();
     let mut previous = (0u8, 0u8);
     for (at, &byte) in bytes.iter().enumerate() {
         if byte < 0x20 && !is_space(byte) {

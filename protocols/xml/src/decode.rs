@@ -71,6 +71,9 @@ pub(crate) fn push_text(out: &mut String, raw: &str) {
 }
 
 fn push_spaced(out: &mut String, raw: &str) {
+    if memchr::memchr2(b'\t', b'\n', raw.as_bytes()).is_none() {
+        return out.push_str(raw);
+    }
     out.extend(
         raw.chars()
             .map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c }),

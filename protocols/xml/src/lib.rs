@@ -46,7 +46,7 @@ pub use layout::{AttributeLayout, TagLayout, attribute_value, layout};
 pub use name::{Name, Namespace};
 pub use reader::{Limits, parse};
 pub use tree::{Attribute, Element, Node};
-pub use writer::{Prefixes, write, write_document};
+pub use writer::{Prefixes, push_cdata, push_text, write, write_document, write_onto};
 
 /// The namespace that the prefix `xml` is always bound to.
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";

@@ -111,6 +111,14 @@ impl Name {
         })
     }
 
+    /// A name whose local part has been checked.
+    pub(crate) fn checked(namespace: Namespace, local: &str) -> Self {
+        Self {
+            namespace,
+            local: Local::Shared(local.into()),
+        }
+    }
+
     /// The namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace

@@ -120,7 +120,7 @@ pub(crate) fn parse<'s>(
             "" => Namespace::NONE,
             _ => scope.resolve(prefix, found.at)?,
         };
-        let name = Name::parse(namespace, local).ok_or(ErrorKind::Name.at(found.at))?;
+        let name = Name::checked(namespace, local);
         if attributes.iter().any(|attribute| attribute.name == name) {
             return Err(ErrorKind::DuplicateAttribute.at(found.at));
         }
@@ -130,7 +130,7 @@ pub(crate) fn parse<'s>(
         });
     }
     let namespace = scope.resolve(prefix, at)?;
-    let name = Name::parse(namespace, local).ok_or(ErrorKind::Name.at(at))?;
+    let name = Name::checked(namespace, local);
     Ok(Tag {
         raw,
         name,

@@ -1,10 +1,11 @@
 //! Tree to bytes, well-formed by construction: all prefixes stand on the root, text and attributes
 //! are escaped, characters that XML cannot carry become U+FFFD.
 
-use crate::chars::{is_char, is_ncname};
+use crate::chars::{self, is_char, is_ncname};
 use crate::name::Namespace;
 use crate::tree::{Element, Node};
 use crate::{XML_NAMESPACE, XMLNS_NAMESPACE};
+use std::borrow::Cow;
 
 /// The prefixes a dialect wants to see, all declared on the root, used or not.
 ///
@@ -31,6 +32,22 @@ pub fn write(root: &Element, prefixes: &Prefixes<'_>) -> String {
     let mut out = String::with_capacity(512);
     write_into(&mut out, root, prefixes);
     out
+}
+
+/// Writes text as the content of an element, escaped: for documents that are written so often that
+/// they are not worth a tree.
+pub fn push_text(out: &mut String, text: &str) {
+    escape(out, text, Quote::No);
+}
+
+/// The same as a CDATA section.
+pub fn push_cdata(out: &mut String, text: &str) {
+    cdata(out, text);
+}
+
+/// Writes an element as a document behind what `out` holds already (another XML declaration, say).
+pub fn write_onto(out: &mut String, root: &Element, prefixes: &Prefixes<'_>) {
+    write_into(out, root, prefixes);
 }
 
 /// Writes an element as a document with `<?xml version="1.0" encoding="UTF-8"?>` and a line end
@@ -87,7 +104,7 @@ fn note<'t>(list: &mut Vec<&'t str>, namespace: &'t str) {
 
 struct Table<'t> {
     /// Prefix and namespace.
-    bound: Vec<(String, &'t str)>,
+    bound: Vec<(Cow<'t, str>, &'t str)>,
 }
 
 impl<'t> Table<'t> {
@@ -103,7 +120,7 @@ impl<'t> Table<'t> {
                 is_ncname(prefix)
             };
             if !reserved && usable && !self.taken(prefix) {
-                self.bound.push((prefix.into(), namespace));
+                self.bound.push((Cow::Borrowed(prefix), namespace));
             }
         }
     }
@@ -116,7 +133,7 @@ impl<'t> Table<'t> {
         }
         for &namespace in &need.attributes {
             let bound =
-                |(prefix, bound): &(String, &str)| *bound == namespace && !prefix.is_empty();
+                |(prefix, bound): &(Cow<'_, str>, &str)| *bound == namespace && !prefix.is_empty();
             if !self.bound.iter().any(bound) {
                 self.generate(namespace);
             }
@@ -130,7 +147,7 @@ impl<'t> Table<'t> {
             number += 1;
             prefix = format!("n{number}");
         }
-        self.bound.push((prefix, namespace));
+        self.bound.push((Cow::Owned(prefix), namespace));
     }
 
     fn taken(&self, prefix: &str) -> bool {
@@ -152,7 +169,7 @@ impl<'t> Table<'t> {
         let mut bound = self.bound.iter();
         bound
             .find(|(prefix, bound)| *bound == namespace && fits(prefix))
-            .map_or("", |(prefix, _)| prefix.as_str())
+            .map_or("", |(prefix, _)| prefix.as_ref())
     }
 }
 
@@ -217,6 +234,10 @@ enum Quote {
 }
 
 fn escape(out: &mut String, text: &str, quote: Quote) {
+    let plain = text.bytes().all(|b| is_plain(b));
+    if plain {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
@@ -233,6 +254,11 @@ fn escape(out: &mut String, text: &str, quote: Quote) {
     }
 }
 
+/// ASCII that stands for itself in text and attributes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"')
+}
+
 /// One section; a `]]>` in the text is split over two.
 fn cdata(out: &mut String, text: &str) {
     out.push_str("<![CDATA[");
@@ -246,6 +272,9 @@ fn cdata(out: &mut String, text: &str) {
 }
 
 fn push_chars(out: &mut String, text: &str) {
+    if chars::forbidden(text).is_none() {
+        return out.push_str(text);
+    }
     out.extend(
         text.chars()
             .map(|c| if is_char(c) { c } else { '\u{FFFD}' }),

@@ -113,8 +113,17 @@ impl Asked<'_> {
 enum Judged {
     /// Well-formed.
     Fine(Box<Request>, method::Body),
-    /// To be refused, after the challenge.
-    Later(Refused),
+    /// To be refused, after the challenge; the head, if that can be read.
+    Later(Option<Box<Request>>, Refused),
+}
+
+impl Judged {
+    fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Fine(request, _) => Some(request),
+            Self::Later(request, _) => request.as_deref(),
+        }
+    }
 }
 
 impl App for Front {
@@ -207,9 +216,9 @@ impl Front {
         let no = |refused: Refused| No::Refused(refused, None);
         let target = arrived.target.to_string();
         let judged = self.judge(arrived, &target).map_err(no)?;
-        let vouched = match &judged {
-            Judged::Fine(request, _) => self.vouch(arrived, &target, request)?,
-            Judged::Later(_) => None,
+        let vouched = match judged.request() {
+            Some(request) => self.vouch(arrived, &target, request, proof).await?,
+            None => None,
         };
         let caller = match vouched {
             Some(caller) => caller,
@@ -233,7 +242,7 @@ impl Front {
         };
         let (request, body) = match judged {
             Judged::Fine(request, body) => (request, body),
-            Judged::Later(refused) => return Err(no(refused)),
+            Judged::Later(_, refused) => return Err(no(refused)),
         };
         // What another server says of its own people is bound already.
         if !is_peer(&caller) {
@@ -276,22 +285,22 @@ impl Front {
         let request = match Request::parse(arrived.method.as_str(), target, &headers) {
             Ok(request) => request,
             Err(error) if error.stage() == Stage::AfterChallenge => {
-                return Ok(Judged::Later(error.into()));
+                return Ok(Judged::Later(None, error.into()));
             }
             Err(error) => return Err(error.into()),
         };
         let Payload::Whole(octets) = &arrived.body else {
-            return Ok(Judged::Later(Refused::new(
-                Status::TooLarge,
-                "body too large",
-            )));
+            let refused = Refused::new(Status::TooLarge, "body too large");
+            return Ok(Judged::Later(Some(Box::new(request)), refused));
         };
+        let later = |request, error: ParseError| Ok(Judged::Later(Some(request), error.into()));
+        let request = Box::new(request);
         match method::Body::read(&request, octets, self.body) {
-            Ok(body) => Ok(Judged::Fine(Box::new(request), body)),
-            // COMPAT(old HTTP libraries, curl): the first request, without credentials, has no
-            // body; its sender wants to be challenged.
-            Err(ParseError::NoBody) => Ok(Judged::Later(ParseError::NoBody.into())),
-            Err(error) if error.stage() == Stage::AfterChallenge => Ok(Judged::Later(error.into())),
+            Ok(body) => Ok(Judged::Fine(request, body)),
+            // COMPAT(old HTTP libraries, curl): the first request, without credentials or with
+            // NTLM's first message, has no body; its sender wants to be challenged.
+            Err(ParseError::NoBody) => later(request, ParseError::NoBody),
+            Err(error) if error.stage() == Stage::AfterChallenge => later(request, error),
             Err(error) => Err(error.into()),
         }
     }
@@ -302,18 +311,12 @@ impl Front {
         target: &str,
         judged: &Judged,
     ) -> Result<Granted, No> {
-        let domain = match judged {
-            Judged::Fine(request, _) => self
-                .names
-                .domain_of(&request.node.authority.host, Some(arrived.ends.local.ip())),
-            Judged::Later(_) => None,
-        };
-        let domain = domain.or_else(|| self.hub.directory().domains().first().map(String::as_str));
-        let claimed = match judged {
-            Judged::Fine(request, _) => request.from.as_ref(),
-            Judged::Later(_) => None,
-        };
         let local = Some(arrived.ends.local.ip());
+        let request = judged.request();
+        let host = request.map(|request| &request.node.authority.host);
+        let domain = host.and_then(|host| self.names.domain_of(host, local));
+        let domain = domain.or_else(|| self.hub.directory().domains().first().map(String::as_str));
+        let claimed = request.and_then(|request| request.from.as_ref());
         let claimed = claimed.and_then(|claim| self.names.claimed(claim, local));
         let domain = domain.unwrap_or_default();
         let now = self.hub.now();

@@ -39,15 +39,19 @@ impl Entrance {
         let values = values(arrived);
         let mut attempt = attempt(arrived, &values, way.target, way.domain, now);
         attempt.claimed = way.claimed;
+        answer(gate.check_on(&attempt, &self.on(arrived)).await)
+    }
+
+    /// The connection of a request, as the gate sees it.
+    pub(super) fn on<'a>(&'a self, arrived: &'a Arrived) -> On<'a> {
         let channel = &arrived.channel;
-        let peer = attempt.peer;
-        let on = On {
+        On {
             link: &channel.link,
-            schemes: self.rvp.schemes(peer, channel.encrypted),
+            schemes: self.rvp.schemes(arrived.ends.peer.ip(), channel.encrypted),
             certificate: channel.certificate.as_deref(),
             relayed: is_relayed(&arrived.headers),
-        };
-        answer(gate.check_on(&attempt, &on).await)
+            servers: &[],
+        }
     }
 }
 

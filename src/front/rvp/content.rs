@@ -45,17 +45,36 @@ pub(super) fn neutral(block: &Block) -> Content {
 /// The block as it is passed on to RVP inboxes: as it was written, unless clients would drop it
 /// (`rvp.md` 8.11: no Session-Id; lines of the head that end in LF alone).
 pub(super) fn passed_on(block: Block, written: &str, session: &str) -> String {
-    let head = written.split("\r\n\r\n").next().unwrap_or_default();
-    let is_whole = block.session().is_some()
-        && head.len() < written.len()
-        && !head.replace("\r\n", "").contains('\n');
-    if is_whole {
+    if is_whole(written) {
         return written.to_owned();
     }
     if block.session().is_some() {
         return block.to_string();
     }
     block.with("Session-Id", session).to_string()
+}
+
+/// Whether a block that can be read needs no mending: it has a Session-Id, and all lines of its
+/// head end in CRLF.
+pub(super) fn is_whole(written: &str) -> bool {
+    whole_session(written).is_some()
+}
+
+/// The Session-Id of such a block.
+pub(super) fn whole_session(written: &str) -> Option<&str> {
+    let (mut rest, mut session) = (written, None);
+    loop {
+        let (line, after) = rest.split_once('\n')?;
+        match line.strip_suffix('\r')? {
+            "" => return session.filter(|named: &&str| !named.is_empty()),
+            line => {
+                let field = line.split_once(':');
+                let named = field.filter(|(name, _)| name.eq_ignore_ascii_case("Session-Id"));
+                session = session.or(named.map(|(_, value)| value.trim()));
+            }
+        }
+        rest = after;
+    }
 }
 
 /// The conversation that a Session-Id names. Any text will do; a GUID is its own number.

@@ -1,7 +1,7 @@
 //! The rules of a request head (`decisions.md` 27), applied line by line to raw octets.
 
 use super::inspect::{HeadLimits, STAND_IN};
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 
 /// Empty lines tolerated before a request line (RFC 9112 2.2).
 const EMPTY_LINES: usize = 4;
@@ -79,23 +79,37 @@ impl HeadReader {
         raw: &mut BytesMut,
         limits: &HeadLimits,
     ) -> Result<Option<u64>, BadHead> {
+        let mut taken = 0;
+        let read = self.lines(raw, &mut taken, limits);
+        raw.advance(taken);
+        read
+    }
+
+    /// The same, on octets; `taken` tells how many of them are done with.
+    fn lines(
+        &mut self,
+        raw: &[u8],
+        taken: &mut usize,
+        limits: &HeadLimits,
+    ) -> Result<Option<u64>, BadHead> {
         loop {
-            let unsearched = raw.get(self.searched..).unwrap_or_default();
+            let rest = raw.get(*taken..).unwrap_or_default();
+            let unsearched = rest.get(self.searched..).unwrap_or_default();
             let Some(found) = memchr::memchr(b'\n', unsearched) else {
-                self.searched = raw.len();
-                return if self.octets + raw.len() > limits.head {
+                self.searched = rest.len();
+                return if self.octets + rest.len() > limits.head {
                     Err(BadHead::TooLarge)
                 } else {
                     Ok(None)
                 };
             };
-            let line = raw.split_to(self.searched + found + 1);
+            let line = rest.get(..self.searched + found).unwrap_or_default();
             self.searched = 0;
-            self.octets += line.len();
+            *taken += line.len() + 1;
+            self.octets += line.len() + 1;
             if self.octets > limits.head {
                 return Err(BadHead::TooLarge);
             }
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if memchr::memchr(b'\r', line).is_some() {
                 return Err(BadHead::BareCr);

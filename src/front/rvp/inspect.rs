@@ -8,6 +8,7 @@
 //! out in order behind those of earlier requests; nothing is read from the client after that.
 
 use super::head::{BadHead, HeadReader};
+use crate::net::Alarm;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 /// Method of the request that stands in for a refused head. Clients can't send it: it is no valid
 /// method for them.
@@ -111,8 +112,7 @@ pub(super) struct Inspect<T> {
     head: HeadReader,
     fresh: bool,
     ended: bool,
-    deadline: Instant,
-    timer: Pin<Box<Sleep>>,
+    alarm: Alarm,
     verdict: Arc<Verdict>,
     after: Arc<AfterFlush>,
     linger: Option<usize>,
@@ -125,7 +125,7 @@ impl<T> Inspect<T> {
         verdict: Arc<Verdict>,
         after: Arc<AfterFlush>,
     ) -> Self {
-        let deadline = Instant::now() + limits.first_byte;
+        let first_byte = Instant::now() + limits.first_byte;
         Self {
             io,
             limits,
@@ -135,8 +135,7 @@ impl<T> Inspect<T> {
             head: HeadReader::default(),
             fresh: true,
             ended: false,
-            deadline,
-            timer: Box::pin(tokio::time::sleep_until(deadline)),
+            alarm: Alarm::new(first_byte),
             verdict,
             after,
             linger: None,
@@ -178,7 +177,7 @@ impl<T> Inspect<T> {
                             self.ready.extend_from_slice(&head);
                         }
                         self.at = At::Body(length);
-                        self.deadline = Instant::now() + self.limits.body_time;
+                        self.alarm.set(Instant::now() + self.limits.body_time);
                     }
                     Ok(None) => return,
                     Err(why) => return self.refuse(why),
@@ -195,7 +194,7 @@ impl<T> Inspect<T> {
         } else {
             self.limits.head_time
         };
-        self.deadline = Instant::now() + span;
+        self.alarm.set(Instant::now() + span);
     }
 
     fn refuse(&mut self, why: BadHead) {
@@ -208,20 +207,7 @@ impl<T> Inspect<T> {
 
     /// True when time is up.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= self.deadline {
-                return true;
-            }
-            let deadline = self.deadline;
-            self.timer.as_mut().reset(deadline);
-        }
-        // A deadline that came nearer than the timer stands.
-        if self.deadline < self.timer.deadline() {
-            let deadline = self.deadline;
-            self.timer.as_mut().reset(deadline);
-            return self.timer.as_mut().poll(cx).is_ready();
-        }
-        false
+        self.alarm.poll(cx).is_ready()
     }
 }
 
@@ -237,9 +223,9 @@ impl<T: AsyncRead + Unpin> Inspect<T> {
         }
         if self.is_between() || self.fresh {
             self.fresh = false;
-            self.deadline = Instant::now() + self.limits.head_time;
+            self.alarm.set(Instant::now() + self.limits.head_time);
         } else if matches!(self.at, At::Body(_)) {
-            self.deadline = Instant::now() + self.limits.body_time;
+            self.alarm.set(Instant::now() + self.limits.body_time);
         }
         self.raw.extend_from_slice(got);
         Poll::Ready(Ok(()))
@@ -319,7 +305,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inspect<T> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
             this.linger = Some(LINGER_OCTETS);
-            this.deadline = Instant::now() + LINGER_TIME;
+            this.alarm.set(Instant::now() + LINGER_TIME);
         }
         while let Some(left) = this.linger.filter(|left| *left > 0 && !this.ended) {
             let mut space = [MaybeUninit::<u8>::uninit(); 4096];

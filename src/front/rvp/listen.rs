@@ -13,13 +13,12 @@ use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What the server reads at most and how long it waits.
@@ -114,9 +113,8 @@ pub(super) async fn serve<A: App, T>(
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // The inspector is the one that waits for heads; this is only a net below it.
-        .header_read_timeout(limits.head.idle + limits.head.head_time + Duration::from_secs(10))
+        // The inspector is the one that waits for heads, with one timer per connection.
+        .header_read_timeout(None)
         .max_headers(limits.head.lines + 4)
         .max_buf_size((limits.head.head * 2).max(16 * 1024))
         .title_case_headers(true)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::front::rvp::inspect::HeadLimits;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Semaphore;
 

@@ -37,7 +37,7 @@ use crate::core::address::Address;
 use crate::core::message::Fidelity;
 use crate::gate::Gate;
 use crate::hub::{FidelityColumn, Hub};
-use crate::net::{Authorities, Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
+use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError, Tasks};
 use app::Front;
 use auth::Entrance;
 use callback::book::Quotas;
@@ -260,7 +260,7 @@ fn certificates(config: &Config) -> Result<Certificates, OpenError> {
     if known.all(|peer| peer.tls_name.is_none()) {
         return Ok(own);
     }
-    Ok(own.for_peers(&Authorities::of(config)?)?)
+    Ok(own.for_peers(&peer::tls::authorities(config)?)?)
 }
 
 fn names(config: &Config, addresses: &[SocketAddr]) -> Names {

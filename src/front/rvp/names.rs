@@ -76,6 +76,12 @@ impl Names {
     /// The domain that a host stands for. `local` is our end of the connection: our own address
     /// means the first domain.
     pub(super) fn domain_of(&self, host: &Host, local: Option<IpAddr>) -> Option<&str> {
+        // As nearly all write it: one look, nothing folded.
+        if let Host::Name(name) = host
+            && let Some(domain) = self.hosts.get(&**name)
+        {
+            return Some(domain);
+        }
         let key = host_key(&host.to_string());
         if let Some(domain) = self.hosts.get(&key) {
             return Some(domain);
@@ -102,6 +108,9 @@ impl Names {
         let Some(alias) = node.alias() else {
             return Address::of_path(node.path(), domain).map_err(|_| NotOurs::Node);
         };
+        if is_plain(alias) {
+            return Address::from_normal(&format!("{alias}@{domain}")).map_err(|_| NotOurs::Node);
+        }
         // `alias` is decoded already; a `%` in it must not be decoded again.
         let local = normal_local(&alias.replace('%', "%25")).map_err(|_| NotOurs::Node)?;
         // The domain is one of ours, normalised already; folding it again costs more than all else.
@@ -115,18 +124,14 @@ impl Names {
 
     /// The logical URL of a person as a client that calls us `spoken` knows it (`rvp.md` 8.8).
     pub(super) fn href(&self, address: &Address, spoken: &str) -> String {
-        let same = Authority::parse(spoken).ok().and_then(|authority| {
-            self.domain_of(&authority.host, None)
-                .map(|d| d == address.domain())
-        });
-        // A client that dialled our bare address is of the first domain.
-        let same = same
-            .unwrap_or_else(|| spoken.parse::<IpAddr>().is_ok() && address.domain() == self.first);
-        let host = if same {
+        let host = if self.is_spoken_for(spoken, address.domain()) {
             spoken.to_owned()
         } else {
             self.host_of(address.domain())
         };
+        if address.path().is_none() && is_plain(address.local()) {
+            return format!("http://{host}/instmsg/aliases/{}", address.local());
+        }
         if let Some(path) = address.path() {
             return format!("http://{host}{}", encoded(path));
         }
@@ -136,6 +141,20 @@ impl Names {
                 |_| format!("http://{host}/instmsg/aliases/{}", address.local()),
                 |node| node.href(),
             )
+    }
+
+    /// Whether a client that calls us `spoken` means this domain by it.
+    fn is_spoken_for(&self, spoken: &str, domain: &str) -> bool {
+        if let Some(known) = self.hosts.get(spoken) {
+            return known == domain;
+        }
+        let known = Authority::parse(spoken).ok();
+        let known = known.and_then(|authority| self.domain_of(&authority.host, None));
+        // A client that dialled our bare address is of the first domain.
+        known.map_or_else(
+            || spoken.parse::<IpAddr>().is_ok() && domain == self.first,
+            |known| known == domain,
+        )
     }
 
     /// The host that logical URLs of a domain of somebody else name.
@@ -178,6 +197,17 @@ impl Names {
             _ => Way::Ourselves,
         }
     }
+}
+
+/// Whether this is a normal local part that needs no encoding in URLs: what nearly all names are.
+fn is_plain(local: &str) -> bool {
+    let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_';
+    let inner = |octet: u8| plain(octet) || octet == b'-' || octet == b'.';
+    let octets = local.as_bytes();
+    let ends = [octets.first(), octets.last()];
+    octets.len() <= 64
+        && octets.iter().all(|octet| inner(*octet))
+        && ends.iter().all(|end| end.is_some_and(|end| plain(*end)))
 }
 
 /// A decoded path as it is written in URLs.

@@ -4,6 +4,7 @@
 //! the inbox they go to.
 
 use super::RVP;
+use super::callback::outgoing::{Outgoing, Writer};
 use super::callback::queue::{Dialler, Fate, Job, Post, Work};
 use super::encoding::Dialects;
 use super::handle::Wire;
@@ -17,10 +18,6 @@ use crate::core::event::{Event, Outbound};
 use crate::core::id::PersonId;
 use crate::core::message::Message;
 use crate::hub::{Hub, ReplyTo, Resolution};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use std::sync::Arc;
 
 /// Writes requests and reports results.
@@ -153,7 +150,7 @@ impl Outbox {
 }
 
 impl Post for Postman {
-    fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, job: &Job) -> Option<Outgoing> {
         match &job.work {
             Work::Message { message, .. } => self.message(job, message),
             Work::Change {
@@ -172,7 +169,7 @@ impl Post for Postman {
                     ack: "SingleHop",
                     hops: 1,
                 };
-                request(&wire, &head, body)
+                finish(self::head(&wire, &head, body.len()), &body)
             }
         }
     }
@@ -223,7 +220,7 @@ impl Post for Postman {
 }
 
 impl Postman {
-    fn message(&self, job: &Job, message: &Message) -> Option<Request<Full<Bytes>>> {
+    fn message(&self, job: &Job, message: &Message) -> Option<Outgoing> {
         let point = job.point.as_ref()?;
         let wire = Wire::read(&point.handle)?;
         let at = wire.endpoint.map(|endpoint| endpoint.ip());
@@ -235,7 +232,7 @@ impl Postman {
             ack: "DeepOr",
             hops: message.hops.saturating_add(1),
         };
-        request(&wire, &head, body)
+        finish(self::head(&wire, &head, body.len()), &body)
     }
 
     fn outcome(&self, job: &Job, outcome: Outcome) {
@@ -276,26 +273,23 @@ pub(super) struct Head {
     pub(super) hops: u8,
 }
 
-pub(super) fn request(wire: &Wire, head: &Head, body: Bytes) -> Option<Request<Full<Bytes>>> {
-    // COMPAT(libraries): some listeners look at exactly these headers; never more than needed and
-    // never credentials.
-    let request = Request::builder()
-        .method("NOTIFY")
-        .uri(&wire.target)
-        .header(HOST, &wire.host)
-        .header(name("rvp-notifications-version"), &wire.version)
-        .header(name("rvp-from-principal"), &head.from)
-        .header(name("rvp-ack-type"), HeaderValue::from_static(head.ack))
-        .header(name("rvp-hop-count"), u16::from(head.hops))
-        .header(name("subscription-id"), head.subscription)
-        .header(CONTENT_TYPE, HeaderValue::from_static("text/xml"))
-        .header(CONTENT_LENGTH, body.len())
-        .body(Full::new(body));
-    request
-        .inspect_err(|error| tracing::warn!(%error, stack = %RVP, "NOTIFY can't be written"))
-        .ok()
+/// The head that all NOTIFYs have, for a body of that many octets.
+///
+/// COMPAT(libraries): some listeners look at exactly these headers; never more than needed and
+/// never credentials. Names are in Title-Case as everywhere (`decisions.md` 37).
+pub(super) fn head(wire: &Wire, head: &Head, body: usize) -> Writer {
+    Writer::new("NOTIFY", &wire.target, body)
+        .field("Host", &wire.host)
+        .field("Rvp-Notifications-Version", &wire.version)
+        .field("Rvp-From-Principal", &head.from)
+        .field("Rvp-Ack-Type", head.ack)
+        .field("Rvp-Hop-Count", head.hops)
+        .field("Subscription-Id", head.subscription)
+        .field("Content-Type", "text/xml")
 }
 
-fn name(text: &'static str) -> HeaderName {
-    HeaderName::from_static(text)
+pub(super) fn finish(head: Writer, body: &[u8]) -> Option<Outgoing> {
+    head.body(body)
+        .inspect_err(|field| tracing::warn!(field, stack = %RVP, "NOTIFY can't be written"))
+        .ok()
 }

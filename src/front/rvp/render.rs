@@ -14,6 +14,7 @@ use rvp::document::{
 };
 use rvp::mime::{Block, session_id};
 use rvp::text::Form;
+use std::borrow::Cow;
 
 /// What a watcher is told; `None` if RVP has no word for it.
 pub(super) fn change(
@@ -81,11 +82,11 @@ pub(super) fn message(
         (_, true) => original(message)?,
         (content, false) => {
             let session = session_id(message.conversation.0);
-            match content {
+            let block = match content {
                 Content::Invitation { offer: false, .. } => refusal(message, &session)?,
                 _ => content::block(content, &message.from.to_string(), &session)?,
-            }
-            .to_string()
+            };
+            Cow::Owned(block.to_string())
         }
     };
     let href = |address| postman.names.href(address, &wire.spoken);
@@ -106,17 +107,22 @@ pub(super) fn message(
 }
 
 /// The sender's own block, with a Session-Id in any case (`rvp.md` 8.11).
-fn original(message: &Message) -> Option<String> {
+fn original(message: &Message) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    // Mended when it came in, if it named its conversation then.
+    let same = |named| content::conversation(named) == message.conversation;
+    if content::whole_session(text).is_some_and(same) {
+        return Some(Cow::Borrowed(text));
+    }
     let block = Block::parse(text).ok()?;
     let session = session_id(message.conversation.0);
     // What was written under another name may belong to a conversation all the same: a text to its
     // chat address does, and a stranger's does not, whatever name he gives it.
     let other = |named: &str| content::conversation(named) != message.conversation;
     if block.session().is_some_and(other) {
-        return Some(block.renamed(&session).to_string());
+        return Some(Cow::Owned(block.renamed(&session).to_string()));
     }
-    Some(content::passed_on(block, text, &session))
+    Some(Cow::Owned(content::passed_on(block, text, &session)))
 }
 
 /// The refusal of an invitation that nobody could take up, made of the invitation.

@@ -35,6 +35,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 pub(super) struct Settings {
     /// Largest message ever sent over UDP.
     pub(super) udp_max: usize,
+    /// Whether who talks through us is on-phone.
+    pub(super) calls_make_on_phone: bool,
     /// Leases of bindings, publications and subscriptions.
     pub(super) leases: Durations,
     /// Octets of one published document.

@@ -42,7 +42,7 @@ use crate::front::SIP;
 use crate::gate::{Gate, Offer};
 use crate::hub::{FidelityColumn, Hub};
 use crate::net::http::{HttpLimits, Routes, Service};
-use crate::net::{Authorities, Caps, OpenError, Tasks, Verifier};
+use crate::net::{Caps, OpenError, Tasks};
 use event::lines::Lines;
 use front::{Door, Fairness, Front, Parts, Settings};
 use inbox::Inbox;
@@ -108,8 +108,7 @@ impl SipFront {
         let advertise = &config.sip.advertise;
         let sockets = Sockets::bind(&config.sip.udp, &doors, advertise, bounds(config), tasks)?;
         if !config.sip.tls.is_empty() {
-            let authorities = Authorities::of(config)?;
-            sockets.trust(None, Verifier::new(&authorities, doors.own())?);
+            neighbour::believe(config, &sockets, doors.own().as_ref())?;
         }
         let udp = sockets.udp_addresses();
         let streams = doors.addresses();
@@ -239,6 +238,7 @@ fn settings(config: &Config, shards: usize) -> Settings {
     let secs = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     Settings {
         udp_max: config.sip.udp_max,
+        calls_make_on_phone: config.sip.calls_make_on_phone,
         leases: Durations {
             min: secs(limits.lease_min),
             max: secs(limits.lease_max),

@@ -50,6 +50,9 @@ pub(super) struct Known {
 impl Shard {
     /// A request from the wire: refused without state, or handed to the engine.
     pub(super) fn arrived(&mut self, now: Millis, flow: Flow, message: RawMessage) {
+        if self.is_stray(flow, &message) {
+            return self.refuse_stray(now, flow, &message);
+        }
         let served = Served {
             methods: &METHODS,
             extensions: &EXTENSIONS,
@@ -84,6 +87,18 @@ impl Shard {
             let port = via.sent_by.port.unwrap_or(5061);
             self.front.sockets.lend(&wire, port);
         }
+    }
+
+    /// A dialog that was never made here, or not so: nothing of it can be passed on.
+    fn refuse_stray(&self, now: Millis, flow: Flow, request: &RawMessage) {
+        let method = request.method().map_or("", Method::as_str);
+        let call_id = request.call_id().unwrap_or_default();
+        tracing::info!(
+            peer = %flow.peer, method, call_id, status = 481,
+            cause = "the token in its Route is not one of ours for that dialog", "SIP request refused"
+        );
+        let flows = (flow, reply_flow(request, flow));
+        self.front.refuse(now, flows, request, 481, |r| r);
     }
 
     fn refuse_stateless(&self, now: Millis, flow: Flow, request: &RawMessage, fault: &Fault) {

@@ -2,7 +2,8 @@
 
 use super::deliver::Again;
 use super::event::Cache;
-use super::event::serve::{Served, Subscribing};
+use super::event::serve::Served;
+use super::event::subscribe::Subscribing;
 use super::front::Front;
 use super::inbox::{Batch, Inbox};
 use super::listen::Inbound;
@@ -51,6 +52,12 @@ pub(super) enum Pending {
     Watched(Pair),
     /// What a telephone line does is being published.
     Line(Pair),
+    /// A call that runs through us is being published for one of those who talk.
+    Talk {
+        name: proxy::Name,
+        number: usize,
+        address: Address,
+    },
     /// The watch behind a list's entry.
     Member {
         list: WatchId,
@@ -102,6 +109,8 @@ pub(super) struct Shard {
     pub(super) inbox: Arc<Inbox>,
     /// Subscriptions to lists that are to be told something.
     pub(super) owed: BTreeSet<WatchId>,
+    /// Answered calls that run through us.
+    pub(super) talks: proxy::Talks,
     next: u64,
 }
 
@@ -129,6 +138,7 @@ impl Shard {
             cache,
             owed: BTreeSet::new(),
             inbox,
+            talks: proxy::Talks::default(),
             next: 0,
         }
     }
@@ -197,7 +207,8 @@ impl Shard {
         self.engine.handle(now, Input::Tick);
         self.alarms(now);
         let own = self.alarms.front().map(|(at, _)| *at);
-        let others = self.upstreams.due().into_iter().chain(own).min();
+        let others = self.upstreams.due().into_iter().chain(own);
+        let others = others.chain(self.talks.due()).min();
         self.drain(now);
         let calls = self.pass_time(now);
         let engine = self.drain(now);
@@ -216,6 +227,9 @@ impl Shard {
         if self.upstreams.due().is_some_and(|at| at <= now) {
             self.upstreams_due(now);
         }
+        if self.talks.due().is_some_and(|at| at <= now) {
+            self.calls_pass(now);
+        }
     }
 
     fn inbound(&mut self, now: Millis, inbound: Inbound) {
@@ -233,6 +247,7 @@ impl Shard {
             Inbound::Closed(wire) => {
                 if let Some(number) = wire.transport.number() {
                     self.engine.handle(now, Input::FlowClosed { flow: number });
+                    self.calls_lost(number);
                 }
             }
         }
@@ -297,12 +312,11 @@ impl Shard {
             E::Response {
                 token,
                 status,
+                flow,
                 message,
                 ..
             } if Proxy::<Journey>::owns(token) => {
-                let engine = &mut self.engine;
-                self.proxy.response(now, engine, token, status, message);
-                self.tell_ended();
+                self.passed_back(now, token, (status, flow), message);
             }
             E::Failed { token, why, .. } if Proxy::<Journey>::owns(token) => {
                 self.proxy.failed(now, &mut self.engine, token, why);
@@ -361,6 +375,11 @@ impl Shard {
             Some(Pending::Refresh(req, watch)) => self.refreshed(now, &req, watch, answer),
             Some(Pending::Watched(pair)) => self.upstream_looked(now, &pair, answer),
             Some(Pending::Line(pair)) => self.line_published(&pair, answer),
+            Some(Pending::Talk {
+                name,
+                number,
+                address,
+            }) => self.call_published((&name, number, address), answer),
             Some(Pending::Member {
                 list,
                 person,

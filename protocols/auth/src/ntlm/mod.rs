@@ -101,6 +101,12 @@ pub fn message_type(octets: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*kind))
 }
 
+/// Who an AUTHENTICATE message says it is from: not proved by anything yet.
+pub fn claimed(authenticate: &[u8]) -> Option<Identity> {
+    let answer = Authenticate::parse(authenticate).ok()?;
+    Some(answer.identity)
+}
+
 /// Builds challenges for one server identity.
 #[derive(Clone, Debug)]
 pub struct Acceptor {

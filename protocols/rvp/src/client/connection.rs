@@ -2,7 +2,7 @@
 //! server's own domain followed and remembered, one retry on a connection that died.
 
 use super::{ClientError, Settings, random};
-use crate::url::{Authority, Host, NodeUrl};
+use crate::url::{Authority, Host, NodeUrl, Scheme};
 use auth::digest::Ask;
 use auth::login::{Fresh, Login};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -137,14 +138,17 @@ impl Connection {
     }
 
     /// A redirect leads to hosts of our own domain, or to addresses that the settings name: our
-    /// credentials are for nobody else.
+    /// credentials are for nobody else. It never leads from https to http, and to https only where
+    /// somebody said whom to believe.
     fn allowed(&self, to: &NodeUrl) -> Option<Place> {
+        if self.settings.is_secure() != (to.scheme == Scheme::Https) {
+            return None;
+        }
         let authority = to.home.as_ref().unwrap_or(&to.authority);
         let allowed = match &authority.host {
             Host::Name(name) => {
                 let name = name.trim_end_matches('.').to_ascii_lowercase();
-                let domain = self.settings.address.split_once('@');
-                let domain = domain.map_or("", |(_, domain)| domain).to_ascii_lowercase();
+                let domain = self.settings.domain().to_ascii_lowercase();
                 let below = name.strip_suffix(&domain);
                 name == self.settings.host.to_ascii_lowercase()
                     || !domain.is_empty() && below.is_some_and(|r| r.is_empty() || r.ends_with('.'))
@@ -267,22 +271,45 @@ async fn connect(
     settings: &Settings,
     place: &Place,
 ) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-    let open = async {
-        if place.at.is_empty() {
-            return TcpStream::connect(settings.server).await;
-        }
-        let at = Authority::parse(&place.at).map_err(std::io::Error::other)?;
-        let port = at.port.unwrap_or(80);
-        let found: Vec<SocketAddr> = match at.host.ip() {
-            Some(ip) => vec![(ip, port).into()],
-            None => lookup_host((at.host.to_string(), port)).await?.collect(),
-        };
-        TcpStream::connect(&found[..]).await
-    };
-    let stream = timeout(CONNECT, open)
+    let stream = timeout(CONNECT, dial(settings, place))
         .await
         .map_err(|_| ClientError::Timeout)??;
     stream.set_nodelay(true)?;
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &settings.tls {
+        let host = match Authority::parse(&place.at) {
+            Ok(at) => at.host.to_string(),
+            Err(_) => settings.host.clone(),
+        };
+        let secured = timeout(CONNECT, tls.secure(stream, &host)).await;
+        let secured = secured.map_err(|_| ClientError::Timeout)?;
+        return shake(secured.map_err(ClientError::Untrusted)?).await;
+    }
+    shake(stream).await
+}
+
+async fn dial(settings: &Settings, place: &Place) -> std::io::Result<TcpStream> {
+    if place.at.is_empty() {
+        return TcpStream::connect(settings.server).await;
+    }
+    let at = Authority::parse(&place.at).map_err(std::io::Error::other)?;
+    let usual = if settings.is_secure() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
+    let port = at.port.unwrap_or(usual.default_port());
+    let found: Vec<SocketAddr> = match at.host.ip() {
+        Some(ip) => vec![(ip, port).into()],
+        None => lookup_host((at.host.to_string(), port)).await?.collect(),
+    };
+    TcpStream::connect(&found[..]).await
+}
+
+async fn shake<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut builder = Builder::new();
     builder.title_case_headers(true).max_headers(64);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;

@@ -1,7 +1,7 @@
 //! What a client does by itself, against a server of a few lines on virtual time.
 
 use super::*;
-use crate::document::{Ace, AcePrincipal, Change, Credentials, Right, Rights};
+use crate::document::{Ace, AcePrincipal, Change, Credentials, Right, Rights, StateValue};
 use auth::ntlm::{Acceptor, Policy, nt_hash};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -33,115 +33,41 @@
 
 mod connection;
 mod conversation;
+mod error;
 mod event;
 mod keeper;
 mod listener;
 mod random;
+mod session;
+mod settings;
 mod sink;
+#[cfg(feature = "tls")]
+mod tls;
 
 use crate::callback::CallBack;
 use crate::document::{
-    Acl, Contact, Lease, Message, Multistatus, Notification, Property, PropertyName,
-    PropertyUpdate, Propfind, Propstat, State, StateValue,
+    Acl, Contact, Message, Multistatus, Notification, Property, PropertyName, PropertyUpdate,
+    Propfind, Propstat, State,
 };
-use crate::error::{ParseError, UrlError};
 use crate::mime::{Block, session_id};
-use crate::text::Form;
-use crate::url::{Authority, NodeUrl};
+use crate::url::NodeUrl;
 pub use auth::login::Scheme;
 use bytes::Bytes;
-use connection::{Connection, Reply};
+use connection::Connection;
 pub use conversation::{Conversation, Missed};
+pub use error::ClientError;
 pub use event::{Event, Events};
 use listener::Listener;
+use session::{Inner, Kept, succeeded};
+pub use settings::Settings;
 pub use sink::{Held, Sink, SinkError, Wanted};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-/// Whose client, and how it speaks.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where the server listens.
-    pub server: SocketAddr,
-    /// The host in logical URLs, `im.example.com`.
-    pub host: String,
-    /// Own address, `alice@example.com`.
-    pub address: String,
-    /// User name as typed: `alice`, `alice@example.com` or `EXAMPLE\\alice`.
-    pub user: String,
-    /// Password.
-    pub password: String,
-    /// Authentication schemes answered, the first that is offered.
-    pub schemes: Vec<Scheme>,
-    /// Addresses of servers of the same domain that redirects may lead to; by name they may lead
-    /// to the host above and to hosts below the domain of the address.
-    pub homes: Vec<IpAddr>,
-    /// Address that callbacks go to; the listener binds it on a free port.
-    pub callback: IpAddr,
-    /// Lease of the sign-in and of watches, seconds.
-    pub lease: u32,
-    /// Lease of the presence, seconds.
-    pub presence_lease: u32,
-    /// How texts are put into XML.
-    pub form: Form,
-}
-
-impl Settings {
-    /// Usual values: user name = address, callbacks on loopback, leases 14400 and 1200 seconds.
-    pub fn new(server: SocketAddr, host: &str, address: &str, password: &str) -> Self {
-        Self {
-            server,
-            host: host.to_owned(),
-            address: address.to_owned(),
-            user: address.to_owned(),
-            password: password.to_owned(),
-            schemes: vec![Scheme::Digest, Scheme::Ntlm],
-            homes: Vec::new(),
-            callback: IpAddr::from([127, 0, 0, 1]),
-            lease: 14_400,
-            presence_lease: 1_200,
-            form: Form::Characters,
-        }
-    }
-}
-
-/// Why something did not work.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Connecting or listening.
-    #[error("network: {0}")]
-    Io(#[from] std::io::Error),
-    /// HTTP itself.
-    #[error("HTTP: {0}")]
-    Http(#[from] hyper::Error),
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// The server refused.
-    #[error("answered {0}")]
-    Status(u16),
-    /// Credentials refused, or no challenge that we can answer.
-    #[error("credentials refused")]
-    Denied,
-    /// An answer that is none.
-    #[error("answer: {0}")]
-    Parse(#[from] ParseError),
-    /// An address or host that makes no URL.
-    #[error("address: {0}")]
-    Address(#[from] UrlError),
-    /// Redirected too often, or to a place outside the domain.
-    #[error("redirected to where we do not follow")]
-    Redirected,
-    /// A header of the request cannot be written.
-    #[error("request cannot be written")]
-    Request,
-    /// A body over the limit.
-    #[error("answer too large")]
-    TooLarge,
-}
 
 /// A signed-in user. Dropped, it stops at once and its leases run out by themselves;
 /// [`Client::sign_out`] is the polite way.
@@ -155,30 +81,6 @@ pub struct Client {
     listener: Option<Listener>,
     /// Of a client without a listener, until they are asked for.
     events: Option<Events>,
-}
-
-/// What requests and the keeper share.
-#[derive(Debug)]
-struct Inner {
-    settings: Settings,
-    me: NodeUrl,
-    connection: Connection,
-    call_back: String,
-    events: mpsc::Sender<Event>,
-    sign_in: Kept,
-    watches: Vec<Kept>,
-    state: State,
-    view: Option<String>,
-    presence_due: Instant,
-}
-
-/// A subscription that is held.
-#[derive(Clone, Debug)]
-struct Kept {
-    id: String,
-    node: NodeUrl,
-    /// When it is to be renewed.
-    due: Instant,
 }
 
 /// Events waiting at most; more are answered 503 at the callback.
@@ -221,7 +123,7 @@ impl Client {
         call_back: String,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, ClientError> {
-        let me = node_of(&settings, &settings.address)?;
+        let me = settings.node_of(&settings.address)?;
         let mut inner = Inner {
             connection: Connection::new(&settings, me.href()),
             settings: settings.clone(),
@@ -276,18 +178,14 @@ impl Client {
     /// # Errors
     /// [`ClientError::Address`].
     pub fn node_of(&self, address: &str) -> Result<NodeUrl, ClientError> {
-        node_of(&self.settings, address)
+        Ok(self.settings.node_of(address)?)
     }
 
     /// `user@domain` of a contact at the configured host; other contacts' URL as it is.
     pub fn address_of(&self, contact: &Contact) -> String {
         let principal = contact.principal().ok();
         let node = principal.as_ref().and_then(|principal| principal.node());
-        let domain = self
-            .settings
-            .address
-            .split_once('@')
-            .map_or("", |(_, domain)| domain);
+        let domain = self.settings.domain();
         match node.and_then(|node| Some((node, node.alias()?))) {
             Some((node, alias)) if node.authority.same_host(&self.me.authority) => {
                 format!("{alias}@{domain}")
@@ -499,132 +397,6 @@ impl Client {
         }
         first
     }
-}
-
-impl Inner {
-    async fn sign_in(&mut self) -> Result<(), ClientError> {
-        let (me, call_back) = (self.me.clone(), self.call_back.clone());
-        let reply = self.subscribe(&me, "pragma/notify", &call_back).await?;
-        let due = keeper::due(reply.lifetime.unwrap_or(self.settings.lease));
-        self.sign_in = Kept {
-            id: reply
-                .subscription
-                .ok_or(ClientError::Status(reply.status))?,
-            node: me,
-            due,
-        };
-        Ok(())
-    }
-
-    async fn publish(&mut self, state: State) -> Result<(), ClientError> {
-        let lease = Lease {
-            default: State::Offline,
-            seconds: Some(self.settings.presence_lease),
-        };
-        let value = StateValue {
-            state: state.clone(),
-            lease: Some(lease),
-            view: self.view.clone(),
-        };
-        let body = PropertyUpdate::set([Property::State(value)]).to_xml();
-        let target = self.me.target();
-        let reply = self
-            .connection
-            .ask("PROPPATCH", &target, &[], body.into())
-            .await?;
-        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
-        succeeded(&answer)?;
-        let values = answer.properties().filter_map(|property| match property {
-            Property::State(value) => Some(value),
-            _ => None,
-        });
-        let granted = values.last();
-        let seconds = granted.and_then(|value| value.lease.as_ref()?.seconds);
-        self.view = granted
-            .and_then(|value| value.view.clone())
-            .or(self.view.take());
-        self.presence_due = keeper::due(seconds.unwrap_or(self.settings.presence_lease));
-        self.state = state;
-        Ok(())
-    }
-
-    async fn watched(&mut self, node: &NodeUrl) -> Result<(Reply, Vec<Property>), ClientError> {
-        let call_back = self.me.href();
-        let reply = self
-            .subscribe(node, "update/propchange", &call_back)
-            .await?;
-        if reply.body.is_empty() {
-            return Ok((reply, Vec::new()));
-        }
-        let answer = Multistatus::parse(&reply.body, connection::MAX_BODY)?;
-        let properties = answer.properties().cloned().collect();
-        Ok((reply, properties))
-    }
-
-    async fn subscribe(
-        &mut self,
-        node: &NodeUrl,
-        kind: &str,
-        call_back: &str,
-    ) -> Result<Reply, ClientError> {
-        let lease = self.settings.lease.to_string();
-        let headers = [
-            ("Notification-Type", kind),
-            ("Subscription-Lifetime", &lease),
-            ("Call-Back", call_back),
-        ];
-        self.connection
-            .ask("SUBSCRIBE", &node.target(), &headers, Bytes::new())
-            .await
-    }
-
-    async fn unsubscribe(&mut self, held: &Kept) -> Result<(), ClientError> {
-        let headers = [("Subscription-Id", held.id.as_str())];
-        self.connection
-            .ask("UNSUBSCRIBE", &held.node.target(), &headers, Bytes::new())
-            .await
-            .map(drop)
-    }
-
-    /// What the client has to tell by itself; if nobody reads, it is dropped.
-    fn tell(&self, event: Event) {
-        let _ = self.events.try_send(event);
-    }
-
-    /// What was found on watching anew.
-    fn tell_properties(&self, node: &NodeUrl, properties: Vec<Property>) {
-        for property in properties {
-            if let Property::State(value) = property {
-                let from = Contact::new(node.href());
-                let state = value.state;
-                self.tell(Event::Presence { from, state });
-            }
-        }
-    }
-}
-
-fn succeeded(answer: &Multistatus) -> Result<(), ClientError> {
-    let all = answer.responses.iter().flat_map(|r| &r.propstats);
-    let mut failed = all.map(|part| part.status).filter(|status| *status >= 300);
-    // 424: it failed with another one.
-    let first = failed.clone().find(|status| *status != 424);
-    first
-        .or_else(|| failed.next())
-        .map_or(Ok(()), |status| Err(ClientError::Status(status)))
-}
-
-fn node_of(settings: &Settings, address: &str) -> Result<NodeUrl, ClientError> {
-    let (local, domain) = address.split_once('@').unwrap_or((address, ""));
-    let own = settings
-        .address
-        .split_once('@')
-        .map_or("", |(_, domain)| domain);
-    let host = if domain.is_empty() || domain.eq_ignore_ascii_case(own) {
-        settings.host.clone()
-    } else {
-        format!("im.{domain}")
-    };
-    Ok(NodeUrl::of_alias(Authority::parse(&host)?, local)?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Subscriptions of a set of nodes on behalf of a callback that somebody else serves.
 
 use super::connection::{Connection, MAX_BODY};
-use super::{ClientError, Settings, node_of};
+use super::{ClientError, Settings};
 use crate::callback::CallBack;
 use crate::document::{Multistatus, Property};
 use crate::error::UrlError;
@@ -120,10 +120,8 @@ impl Sink {
         if wanted.len() > Self::MAX {
             return Err(SinkError::TooMany);
         }
-        let me = node_of(settings, &settings.address).map_err(|error| match error {
-            ClientError::Address(error) => SinkError::Address(error),
-            _ => SinkError::Address(UrlError::Authority),
-        })?;
+        let me = settings.node_of(&settings.address);
+        let me = me.map_err(SinkError::Address)?;
         let (tell, held) = watch::channel(wanted.into_iter().map(Held::new).collect());
         let (stop, stopped) = oneshot::channel();
         let keeper = Keeper {

@@ -6,12 +6,12 @@ use crate::text::Habit;
 fn addresses_become_nodes_and_contacts_addresses() {
     let server = "127.0.0.1:80".parse().unwrap();
     let settings = Settings::new(server, "im.example.com", "alice@example.com", "alice");
-    let bob = node_of(&settings, "bob@EXAMPLE.com").unwrap();
+    let bob = settings.node_of("bob@EXAMPLE.com").unwrap();
     assert_eq!(bob.href(), "http://im.example.com/instmsg/aliases/bob");
-    assert_eq!(node_of(&settings, "bob").unwrap(), bob);
-    let eve = node_of(&settings, "eve@b.example").unwrap();
+    assert_eq!(settings.node_of("bob").unwrap(), bob);
+    let eve = settings.node_of("eve@b.example").unwrap();
     assert_eq!(eve.href(), "http://im.b.example/instmsg/aliases/eve");
-    assert!(node_of(&settings, "a/b@example.com").is_err());
+    assert!(settings.node_of("a/b@example.com").is_err());
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub const MAX_BODY: usize = 65_536;
 
 const DR: Prefixes<'static> = Prefixes::new(&[("d", DAV), ("r", RVP)]);
 const DRA: Prefixes<'static> = Prefixes::new(&[("d", DAV), ("r", RVP), ("a", ACL)]);
-const DECLARATION: &str = "<?xml version=\"1.0\"?>";
+pub(crate) const DECLARATION: &str = "<?xml version=\"1.0\"?>";
 
 /// Which prefixes a document declares.
 #[derive(Clone, Copy)]
@@ -36,8 +36,9 @@ pub(crate) fn write(root: &Element, with: With) -> String {
         With::Rvp => &DR,
         With::Acl => &DRA,
     };
-    let mut out = String::from(DECLARATION);
-    out.push_str(&xml::write(root, prefixes));
+    let mut out = String::with_capacity(1024);
+    out.push_str(DECLARATION);
+    xml::write_onto(&mut out, root, prefixes);
     out
 }
 

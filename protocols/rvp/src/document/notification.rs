@@ -1,9 +1,10 @@
 //! `r:notification`: the body of NOTIFY.
 
-use super::common::{With, any, dav, href, is_ours, need, read, rvp, write};
+use super::common::{DECLARATION, With, any, dav, href, is_ours, need, read, rvp, write};
 use super::property::with_text;
 use super::update::{PropertyUpdate, ROOTS};
 use crate::error::{ParseError, UrlError};
+use crate::namespace::{DAV, RVP};
 use crate::url::Principal;
 use bytes::Bytes;
 use xml::Element;
@@ -50,6 +51,8 @@ pub struct Contact {
     pub description: String,
 }
 
+/// White space of XML.
+const BLANK: [char; 4] = ['\t', '\n', '\r', ' '];
 /// More recipients than this in one notification are refused.
 const MAX_CONTACTS: usize = 1_000;
 
@@ -88,6 +91,21 @@ impl Contact {
         })
     }
 
+    fn push(&self, out: &mut String) {
+        out.push_str("<r:contact><d:href>");
+        xml::push_text(out, &self.href);
+        out.push_str("</d:href>");
+        match self.description.trim_matches(BLANK) {
+            "" => out.push_str("<r:description/>"),
+            name => {
+                out.push_str("<r:description>");
+                xml::push_text(out, name);
+                out.push_str("</r:description>");
+            }
+        }
+        out.push_str("</r:contact>");
+    }
+
     fn element(&self) -> Element {
         rvp("contact")
             .with(dav("href").with_text(self.href.as_str()))
@@ -121,12 +139,14 @@ impl Notification {
 
     /// Writes it; an application's own is its bytes.
     pub fn to_xml(&self) -> Bytes {
-        let part = match self {
-            Self::Message(message) => message.element(),
-            Self::Properties(properties) => properties.element(),
-            Self::Other(body) => return body.clone(),
-        };
-        Bytes::from(write(&rvp("notification").with(part), With::Rvp))
+        match self {
+            Self::Message(message) => Bytes::from(message.document()),
+            Self::Properties(properties) => {
+                let root = rvp("notification").with(properties.element());
+                Bytes::from(write(&root, With::Rvp))
+            }
+            Self::Other(body) => body.clone(),
+        }
     }
 }
 
@@ -145,9 +165,31 @@ impl Message {
         })
     }
 
-    fn element(&self) -> Element {
-        let data = rvp("mime-data").with_cdata(self.mime.as_str());
-        with_parties(rvp("message"), &self.from, &self.to).with(rvp("msgbody").with(data))
+    /// The document, without a tree in between: of all documents this is the one that is written
+    /// for every text.
+    fn document(&self) -> String {
+        let mut out = String::with_capacity(self.mime.len() + 768);
+        for piece in [
+            DECLARATION,
+            "<r:notification xmlns:d=\"",
+            DAV,
+            "\" xmlns:r=\"",
+            RVP,
+            "\"><r:message><r:notification-from>",
+        ] {
+            out.push_str(piece);
+        }
+        self.from.push(&mut out);
+        out.push_str("</r:notification-from>");
+        for to in &self.to {
+            out.push_str("<r:notification-to>");
+            to.push(&mut out);
+            out.push_str("</r:notification-to>");
+        }
+        out.push_str("<r:msgbody><r:mime-data>");
+        xml::push_cdata(&mut out, &self.mime);
+        out.push_str("</r:mime-data></r:msgbody></r:message></r:notification>");
+        out
     }
 }
 
@@ -215,4 +257,36 @@ fn with_parties(element: Element, from: &Contact, to: &[Contact]) -> Element {
             to.iter()
                 .map(|contact| rvp("notification-to").with(contact.element())),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_written_as_its_tree_would_be() {
+        let odd = "a<&>\"\r\n\t\u{0}\u{fffe}\u{1f600} ]]> b";
+        for (from, name, to, mime) in [
+            (
+                "http://im.example.com/instmsg/aliases/alice",
+                "Alice",
+                1,
+                "Content-Type: x\r\n\r\nHi",
+            ),
+            ("", "", 0, ""),
+            (odd, odd, 2, odd),
+            ("x", " \t a b\r\n", 1, "]]>]]>\r"),
+        ] {
+            let message = Message {
+                from: Contact::named(from, name),
+                to: vec![Contact::named(name, from); to],
+                mime: mime.to_owned(),
+            };
+            let data = rvp("mime-data").with_cdata(mime);
+            let tree = with_parties(rvp("message"), &message.from, &message.to)
+                .with(rvp("msgbody").with(data));
+            let tree = write(&rvp("notification").with(tree), With::Rvp);
+            assert_eq!(message.document(), tree, "{mime:?}");
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub enum Cause {
     Cancelled,
     /// The caller's transaction ended first.
     Abandoned,
+    /// A target asks for credentials, and whoever is to show them has none that it takes.
+    Unproved,
 }
 
 /// Who stopped a branch.
@@ -61,6 +63,8 @@ pub(super) struct Branch {
     state: State,
     /// It has said something.
     alive: bool,
+    /// Where it went, if it may go there once more.
+    pub(super) target: Option<Target>,
 }
 
 /// One request under way.
@@ -78,6 +82,10 @@ pub(super) struct Context<T> {
     pub(super) groups: VecDeque<Vec<Target>>,
     /// The groups are places of one server.
     pub(super) failover: bool,
+    /// What went to the targets is kept.
+    pub(super) proves: bool,
+    /// What an answer of our own says besides.
+    pub(super) warning: Option<String>,
     pub(super) branches: Vec<Branch>,
     pub(super) answered: bool,
     pub(super) cancelled: bool,
@@ -113,6 +121,8 @@ impl<T> Context<T> {
                 groups(order.targets, breadth, most)
             },
             failover: order.failover,
+            proves: order.proves,
+            warning: None,
             request: Some(order.request),
             branches: Vec::new(),
             answered: false,
@@ -124,7 +134,7 @@ impl<T> Context<T> {
     }
 
     /// A branch has been sent.
-    pub(super) fn sent(&mut self, tx: TxId, until: Millis) {
+    pub(super) fn sent(&mut self, tx: TxId, until: Millis, target: Option<Target>) {
         self.branches.push(Branch {
             tx,
             state: State::Open {
@@ -132,7 +142,34 @@ impl<T> Context<T> {
                 stopped: Stopped::No,
             },
             alive: false,
+            target,
         });
+    }
+
+    /// Where a branch went that may go once more: nobody has stopped it.
+    pub(super) fn restarted(&mut self, branch: usize) -> Option<&mut Target> {
+        let wanted = !self.answered && !self.cancelled;
+        let branch = self.branches.get_mut(branch).filter(|_| wanted)?;
+        let running = matches!(
+            branch.state,
+            State::Open {
+                stopped: Stopped::No,
+                ..
+            }
+        );
+        branch.target.as_mut().filter(|_| running)
+    }
+
+    /// A branch has been sent once more.
+    pub(super) fn sent_again(&mut self, branch: usize, tx: TxId, until: Millis) {
+        if let Some(branch) = self.branches.get_mut(branch) {
+            branch.tx = tx;
+            branch.alive = true;
+            branch.state = State::Open {
+                until,
+                stopped: Stopped::No,
+            };
+        }
     }
 
     /// A provisional response came on a branch: timer C begins anew, unless others wait.
@@ -338,6 +375,10 @@ impl<T> Context<T> {
             response.copy(HeaderId::Timestamp)
         } else {
             response
+        };
+        let response = match &self.warning {
+            Some(warning) if status >= 300 => response.header(HeaderId::Warning, warning),
+            _ => response,
         };
         response.finish()
     }

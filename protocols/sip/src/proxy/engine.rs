@@ -11,12 +11,12 @@ use super::marks::Marks;
 use super::plan::{Plan, Unfit};
 use crate::flow::{Millis, NEVER};
 use crate::raw::{HeaderId, RawMessage};
-use crate::transaction::{Engine, Failure, Outgoing, Retention, TxId};
+use crate::transaction::{Engine, Failure, Retention, TxId};
 
 /// Tokens of ours have this bit; `u64::MAX` is the engine's own.
-const TOKEN: u64 = 1 << 63;
+pub(super) const TOKEN: u64 = 1 << 63;
 /// Low bits of a token: the branch.
-const BRANCH_BITS: u32 = 8;
+pub(super) const BRANCH_BITS: u32 = 8;
 
 /// A request to be forwarded.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub struct Order<T> {
     /// The targets are places of one server, the first one first: the next is tried only where one
     /// is silent, out of reach or says 503 (RFC 3263 4.3), and the last one's answer counts.
     pub failover: bool,
+    /// Challenges of the targets may be answered here: what went there is kept for
+    /// [`Proxy::again`].
+    pub proves: bool,
     /// The caller's own; comes back when it has its answer.
     pub held: T,
 }
@@ -56,20 +59,20 @@ pub struct Ended<T> {
 /// All requests that one shard of traffic forwards.
 #[derive(Debug)]
 pub struct Proxy<T> {
-    settings: Settings,
-    marks: Marks,
+    pub(super) settings: Settings,
+    pub(super) marks: Marks,
     /// Realms whose credentials end here.
-    realms: Vec<String>,
+    pub(super) realms: Vec<String>,
     /// Headers that end here.
-    strip: Vec<HeaderId>,
-    contexts: HashMap<u64, Context<T>>,
+    pub(super) strip: Vec<HeaderId>,
+    pub(super) contexts: HashMap<u64, Context<T>>,
     by_tx: HashMap<TxId, u64>,
     timers: BinaryHeap<Reverse<(Millis, u64)>>,
     next: u64,
     out: VecDeque<Ended<T>>,
 }
 
-type Core = Engine<RawMessage>;
+pub(super) type Core = Engine<RawMessage>;
 
 impl<T> Proxy<T> {
     /// A proxy without any request. Credentials for these realms, and these headers, go no further.
@@ -336,7 +339,7 @@ impl<T> Proxy<T> {
     }
 
     /// Starts the next group if the last one is through, or answers if there is none.
-    fn proceed(&mut self, now: Millis, engine: &mut Core, id: u64) {
+    pub(super) fn proceed(&mut self, now: Millis, engine: &mut Core, id: u64) {
         let Some(context) = self.contexts.get_mut(&id) else {
             return;
         };
@@ -360,54 +363,6 @@ impl<T> Proxy<T> {
             Final::Silence => self.tell(id, 0, Cause::Silence),
         }
         self.forget(id);
-    }
-
-    fn start(&mut self, now: Millis, engine: &mut Core, id: u64, group: &[Target]) {
-        let Some(context) = self.contexts.get_mut(&id) else {
-            return;
-        };
-        let Some(request) = context.request.clone() else {
-            return;
-        };
-        let last = context.groups.is_empty();
-        let wait = match (last, context.failover) {
-            (true, _) => self.settings.ring,
-            (false, true) => self.settings.hop,
-            (false, false) => self.settings.turn,
-        };
-        let until = if context.invite || (context.failover && !last) {
-            now.saturating_add(wait)
-        } else {
-            NEVER
-        };
-        let count = u32::try_from(group.len()).unwrap_or(u32::MAX).max(1);
-        for (at, target) in (0_u32..).zip(group) {
-            // RFC 5393 5.3.3: the shares add up to what came.
-            let share = context.breadth / count + u32::from(at < context.breadth % count);
-            let branch = self.marks.branch(&request);
-            let onward = Onward {
-                request: &request,
-                plan: &context.plan,
-                source: context.source,
-                realms: &self.realms,
-                strip: &self.strip,
-                breadth: Some(share),
-            };
-            let token = TOKEN
-                | id << BRANCH_BITS
-                | u64::try_from(context.branches.len()).unwrap_or_default();
-            let tx = engine.start(
-                now,
-                Outgoing {
-                    method: request.method().map_or("", |m| m.as_str()).as_bytes(),
-                    branch: branch.as_bytes(),
-                    flow: target.flow,
-                    bytes: onward.to(target, &branch),
-                    token,
-                },
-            );
-            context.sent(tx, until);
-        }
     }
 
     fn stop(&mut self, now: Millis, engine: &mut Core, id: u64) {
@@ -462,7 +417,7 @@ impl<T> Proxy<T> {
         }
     }
 
-    fn arm(&mut self, id: u64) {
+    pub(super) fn arm(&mut self, id: u64) {
         if let Some(context) = self.contexts.get_mut(&id) {
             let due = context.due_at();
             if due < context.armed_at {
@@ -473,7 +428,7 @@ impl<T> Proxy<T> {
     }
 }
 
-fn read(token: u64) -> (u64, usize) {
+pub(super) fn read(token: u64) -> (u64, usize) {
     let rest = token & !TOKEN;
     let branch = rest & ((1 << BRANCH_BITS) - 1);
     (rest >> BRANCH_BITS, usize::try_from(branch).unwrap_or(0))

@@ -181,7 +181,15 @@ impl World {
                 message,
                 ..
             } => {
-                self.proxy.response(now, engine, token, status, message);
+                let kept = matches!(status, 401 | 407) && self.proxy.asked(token).is_some();
+                if !kept {
+                    return self.proxy.response(now, engine, token, status, message);
+                }
+                let line = ("Proxy-Authorization", "Digest x".to_owned());
+                if self.opened.is_multiple_of(4) || !self.proxy.again(now, engine, token, line) {
+                    let told = (502, "399 us \"no account\"".to_owned());
+                    self.proxy.unproved(now, engine, token, told);
+                }
             }
             Event::Failed { token, why, .. } => self.proxy.failed(now, engine, token, why),
             Event::TryingDue { tx } => {
@@ -217,6 +225,7 @@ impl World {
             targets: targets(self.opened),
             // Whatever holds, holds for places of one server, too.
             failover: self.opened.is_multiple_of(3),
+            proves: self.opened.is_multiple_of(2),
             held: self.opened,
             request,
         };

@@ -25,6 +25,10 @@ pub struct Ends {
     pub callee: Flow,
     /// Which run of the server the numbers of connections are from.
     pub boot: u64,
+    /// Who sent it is at a neighbouring server.
+    pub caller_abroad: bool,
+    /// Who got it is.
+    pub callee_abroad: bool,
 }
 
 /// Which way a request within a dialog goes.
@@ -43,6 +47,15 @@ impl Ends {
         match toward {
             Toward::Callee => self.callee,
             Toward::Caller => self.caller,
+        }
+    }
+
+    /// Whether that way leads to a neighbouring server.
+    #[must_use]
+    pub fn is_abroad(&self, toward: Toward) -> bool {
+        match toward {
+            Toward::Callee => self.callee_abroad,
+            Toward::Caller => self.caller_abroad,
         }
     }
 }
@@ -144,8 +157,8 @@ impl Marks {
     #[must_use]
     pub fn token(&self, ends: &Ends, call_id: &[u8], caller_tag: &[u8]) -> String {
         let mut octets = Vec::with_capacity(64);
-        put(&mut octets, ends.caller);
-        put(&mut octets, ends.callee);
+        put(&mut octets, ends.caller, ends.caller_abroad);
+        put(&mut octets, ends.callee, ends.callee_abroad);
         if ends.caller.transport.is_reliable() || ends.callee.transport.is_reliable() {
             octets.extend_from_slice(&ends.boot.to_be_bytes());
         }
@@ -194,16 +207,21 @@ const TRANSPORTS: [Transport; 5] = [
     Transport::Wss,
 ];
 
-fn put(out: &mut Vec<u8>, flow: Flow) {
+/// Of the octet that a flow begins with: an IPv6 address follows; it leads to a neighbour.
+const V6: u8 = 0x80;
+const ABROAD: u8 = 0x40;
+
+fn put(out: &mut Vec<u8>, flow: Flow, abroad: bool) {
     let kind = TRANSPORTS.iter().position(|kind| *kind == flow.transport);
     let kind = kind.and_then(|kind| u8::try_from(kind).ok()).unwrap_or(0);
+    let kind = if abroad { kind | ABROAD } else { kind };
     match flow.peer.ip() {
         IpAddr::V4(ip) => {
             out.push(kind);
             out.extend_from_slice(&ip.octets());
         }
         IpAddr::V6(ip) => {
-            out.push(kind | 0x80);
+            out.push(kind | V6);
             out.extend_from_slice(&ip.octets());
         }
     }
@@ -216,7 +234,8 @@ fn put(out: &mut Vec<u8>, flow: Flow) {
 }
 
 fn read_ends(mut octets: &[u8]) -> Option<Ends> {
-    let (caller, callee) = (take_flow(&mut octets)?, take_flow(&mut octets)?);
+    let (caller, caller_abroad) = take_flow(&mut octets)?;
+    let (callee, callee_abroad) = take_flow(&mut octets)?;
     let boot = match octets {
         [] => 0,
         rest => u64::from_be_bytes(rest.try_into().ok()?),
@@ -225,13 +244,15 @@ fn read_ends(mut octets: &[u8]) -> Option<Ends> {
         caller,
         callee,
         boot,
+        caller_abroad,
+        callee_abroad,
     })
 }
 
-fn take_flow(octets: &mut &[u8]) -> Option<Flow> {
+fn take_flow(octets: &mut &[u8]) -> Option<(Flow, bool)> {
     let kind = take::<1>(octets)?[0];
-    let transport = *TRANSPORTS.get(usize::from(kind & 0x7f))?;
-    let ip = if kind & 0x80 == 0 {
+    let transport = *TRANSPORTS.get(usize::from(kind & !(V6 | ABROAD)))?;
+    let ip = if kind & V6 == 0 {
         IpAddr::V4(Ipv4Addr::from(take::<4>(octets)?))
     } else {
         IpAddr::V6(Ipv6Addr::from(take::<16>(octets)?))
@@ -242,11 +263,12 @@ fn take_flow(octets: &mut &[u8]) -> Option<Flow> {
     } else {
         u64::from(u16::from_be_bytes(take::<2>(octets)?))
     };
-    Some(Flow {
+    let flow = Flow {
         transport,
         peer: SocketAddr::new(ip, port),
         id,
-    })
+    };
+    Some((flow, kind & ABROAD != 0))
 }
 
 fn take<const N: usize>(octets: &mut &[u8]) -> Option<[u8; N]> {

@@ -18,6 +18,7 @@ mod engine;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod exercise;
 mod forward;
+mod launch;
 mod marks;
 mod plan;
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub struct Plan {
     pub restored: bool,
     /// The dialog that a token of ours names.
     pub dialog: Option<(Ends, Toward)>,
+    /// Its topmost Route means this proxy and shows what is no token, or that of another dialog:
+    /// forged, or of a time when the key was another.
+    pub stray: bool,
     /// Route values that stay.
     pub onward: usize,
 }
@@ -40,6 +43,7 @@ impl Plan {
             popped: 0,
             restored: false,
             dialog: None,
+            stray: false,
             onward: routes.len(),
         };
         // Only a URI that we put into Record-Route comes back in the Request-URI: one with a token.
@@ -62,6 +66,12 @@ impl Plan {
             plan.popped += 1;
             plan.dialog = found.or(plan.dialog);
         }
+        let shown = |uri: &Uri<'_>| uri.user.is_some() && here(uri);
+        let top = routes
+            .get(plan.popped)
+            .filter(|_| plan.onward > plan.popped);
+        let top = top.and_then(|value| NameAddr::parse(value).ok());
+        plan.stray = plan.dialog.is_none() && top.is_some_and(|top| shown(&top.uri));
         plan.onward -= plan.popped;
         plan
     }

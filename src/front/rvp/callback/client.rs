@@ -4,29 +4,24 @@
 //! Content-Length, an answer before the body is read, a connection closed without a word. What
 //! may be sent a second time is `decisions.md` 19: only on a *reused* connection that died before
 //! one octet of the answer.
+//!
+//! A request goes out as one piece of octets ([`super::outgoing`]) and nothing of an answer but its
+//! status counts, so this speaks to the socket itself and has `httparse` read the answer's head: a
+//! whole HTTP library in between cost as much as everything else that a NOTIFY goes through.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper::header::CONTENT_LENGTH;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use std::future::{Future, poll_fn};
+use super::answer::{Answer, Progress};
+use super::outgoing::Outgoing;
+use crate::net::Alarm;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// Longest answer body that is read so that the connection can be used again.
-const ANSWER_BODY: usize = 16 * 1024;
-/// Longest answer head.
-const ANSWER_HEAD: usize = 8 * 1024;
+use tokio::time::{Instant, timeout};
 
 /// How long we wait.
 #[derive(Clone, Copy, Debug)]
@@ -77,12 +72,12 @@ pub struct Client {
     endpoint: SocketAddr,
     patience: Patience,
     link: Option<Link>,
+    /// For answers.
+    alarm: Alarm,
 }
 
 struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    connection: Pin<Box<Connection<TokioIo<Tally>, Full<Bytes>>>>,
-    heard: Arc<AtomicBool>,
+    stream: TcpStream,
     used: bool,
 }
 
@@ -93,6 +88,7 @@ impl Client {
             endpoint,
             patience,
             link: None,
+            alarm: Alarm::new(Instant::now() + patience.message),
         }
     }
 
@@ -110,13 +106,9 @@ impl Client {
     ///
     /// # Errors
     /// [`NoAnswer`]; the connection is closed then.
-    pub async fn send(
-        &mut self,
-        request: &Request<Full<Bytes>>,
-        wait: Duration,
-    ) -> Result<u16, NoAnswer> {
-        if let Some(mut link) = self.link.take()
-            && link.is_alive().await
+    pub async fn send(&mut self, request: &Outgoing, wait: Duration) -> Result<u16, NoAnswer> {
+        if let Some(link) = self.link.take()
+            && link.is_alive()
         {
             match self.exchange(link, request, wait).await {
                 Err((NoAnswer::Broken, Heard::Nothing)) => {}
@@ -137,22 +129,8 @@ impl Client {
             .map_err(|_| NoAnswer::Connect(io::ErrorKind::TimedOut))?
             .map_err(|error| NoAnswer::Connect(error.kind()))?;
         let _ = stream.set_nodelay(true);
-        let heard = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Tally {
-            io: stream,
-            heard: Arc::clone(&heard),
-        });
-        let (sender, connection) = Builder::new()
-            .title_case_headers(true)
-            .max_buf_size(ANSWER_HEAD)
-            .ignore_invalid_headers_in_responses(true)
-            .handshake(io)
-            .await
-            .map_err(|_| NoAnswer::Broken)?;
         Ok(Link {
-            sender,
-            connection: Box::pin(connection),
-            heard,
+            stream,
             used: false,
         })
     }
@@ -161,38 +139,42 @@ impl Client {
     async fn exchange(
         &mut self,
         mut link: Link,
-        request: &Request<Full<Bytes>>,
+        request: &Outgoing,
         wait: Duration,
     ) -> Result<u16, (NoAnswer, Heard)> {
-        link.heard.store(false, Ordering::Relaxed);
-        let reused = link.used;
-        link.used = true;
-        let outcome = timeout(wait, link.ask(request.clone())).await;
-        let heard = if reused && !link.heard.load(Ordering::Relaxed) {
+        let reused = std::mem::replace(&mut link.used, true);
+        let mut answer = Answer::default();
+        let mut unsent = request.octets();
+        self.alarm.set(Instant::now() + wait);
+        let outcome = poll_fn(|cx| match link.poll_ask(cx, &mut unsent, &mut answer) {
+            Poll::Ready(reusable) => Poll::Ready(Some(reusable)),
+            Poll::Pending => self.alarm.poll(cx).map(|()| None),
+        });
+        let outcome = outcome.await;
+        let heard = if reused && !answer.heard() {
             Heard::Nothing
         } else {
             Heard::Something
         };
-        match outcome {
-            Err(_) => Err((NoAnswer::Late, heard)),
-            Ok(Err(())) => Err((NoAnswer::Broken, heard)),
-            Ok(Ok((status, Reusable::Yes))) => {
+        match (outcome, answer.status()) {
+            (Some(Reusable::Yes), Some(status)) => {
                 self.link = Some(link);
                 Ok(status)
             }
-            Ok(Ok((status, Reusable::No))) => Ok(status),
+            // The status is what counts; a body that does not come only costs the connection.
+            (_, Some(status)) => Ok(status),
+            (None, None) => Err((NoAnswer::Late, heard)),
+            (Some(_), None) => Err((NoAnswer::Broken, heard)),
         }
     }
 
     /// Waits until the peer closes the connection; for ever if there is none.
     pub async fn watch(&mut self) {
-        match &mut self.link {
-            Some(link) => {
-                let _ = link.connection.as_mut().await;
-                self.link = None;
-            }
-            None => std::future::pending().await,
-        }
+        let Some(link) = &self.link else {
+            return pending().await;
+        };
+        while link.stream.readable().await.is_ok() && link.is_alive() {}
+        self.link = None;
     }
 }
 
@@ -210,115 +192,43 @@ enum Reusable {
 }
 
 impl Link {
-    /// Notices a connection that was closed while nobody looked.
-    async fn is_alive(&mut self) -> bool {
-        let ready = poll_fn(|cx| {
-            if self.connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
+    /// Notices a connection that was closed, or spoken on, while nobody looked.
+    fn is_alive(&self) -> bool {
+        let mut octet = [0];
+        matches!(self.stream.try_read(&mut octet), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes the request and reads the answer side by side: some listeners answer before they
+    /// have read the body (`rvp.md` 8.2). What became of it stands in `answer`.
+    fn poll_ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        unsent: &mut &[u8],
+        answer: &mut Answer,
+    ) -> Poll<Reusable> {
+        let mut broken = false;
+        while !unsent.is_empty() && !broken {
+            match Pin::new(&mut self.stream).poll_write(cx, unsent) {
+                Poll::Ready(Ok(sent)) => *unsent = unsent.get(sent..).unwrap_or_default(),
+                // It may have answered before it closed.
+                Poll::Ready(Err(_)) => broken = true,
+                Poll::Pending => break,
             }
-            Poll::Ready(self.sender.is_ready())
-        });
-        ready.await
-    }
-
-    async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<(u16, Reusable), ()> {
-        let answer = self.sender.send_request(request);
-        let response = drive(self.connection.as_mut(), answer)
-            .await?
-            .map_err(drop)?;
-        let status = response.status().as_u16();
-        let reusable = if has_short_body(&response) {
-            let body = response.into_body().collect();
-            match drive(self.connection.as_mut(), body).await {
-                Ok(Ok(_)) => Reusable::Yes,
-                _ => Reusable::No,
+        }
+        loop {
+            let mut space = [MaybeUninit::uninit(); 2048];
+            let mut buf = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => match answer.take(buf.filled()) {
+                    Progress::More => {}
+                    Progress::Whole if unsent.is_empty() => return Poll::Ready(Reusable::Yes),
+                    Progress::Whole | Progress::Last => return Poll::Ready(Reusable::No),
+                },
+                Poll::Ready(Err(_)) => return Poll::Ready(Reusable::No),
+                Poll::Pending if broken => return Poll::Ready(Reusable::No),
+                Poll::Pending => return Poll::Pending,
             }
-        } else {
-            // No Content-Length: complete with its head (`decisions.md` 37).
-            Reusable::No
-        };
-        Ok((status, reusable))
-    }
-}
-
-fn has_short_body<B>(response: &Response<B>) -> bool {
-    let length = response.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    response.status().as_u16() == 204 || length.is_some_and(|length| length <= ANSWER_BODY)
-}
-
-/// Polls the connection along with what waits for it. `Err` when it ended first.
-async fn drive<F: Future>(
-    mut connection: Pin<&mut Connection<TokioIo<Tally>, Full<Bytes>>>,
-    wanted: F,
-) -> Result<F::Output, ()> {
-    let mut wanted = pin!(wanted);
-    let mut ended = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = wanted.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
         }
-        if ended {
-            return Poll::Ready(Err(()));
-        }
-        ended = connection.as_mut().poll(cx).is_ready();
-        match wanted.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if ended => Poll::Ready(Err(())),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Notes whether the peer said anything.
-struct Tally {
-    io: TcpStream,
-    heard: Arc<AtomicBool>,
-}
-
-impl AsyncRead for Tally {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Tally {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, octets)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The callback misbehaviour matrix: what a listener may do, and what we make of it.
 
+use super::super::outgoing::Writer;
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -24,13 +25,10 @@ enum Act {
     Close,
 }
 
-fn request() -> Request<Full<Bytes>> {
-    Request::builder()
-        .method("NOTIFY")
-        .uri("/")
-        .header("Host", "127.0.0.1")
-        .header(CONTENT_LENGTH, 4)
-        .body(Full::new(Bytes::from_static(b"body")))
+fn request() -> Outgoing {
+    Writer::new("NOTIFY", "/", 4)
+        .field("Host", "127.0.0.1")
+        .body(b"body")
         .expect("request")
 }
 

@@ -7,15 +7,13 @@
 use super::book::Book;
 use super::client::{Client, NoAnswer, Patience};
 use super::gate::Gates;
+use super::outgoing::Outgoing;
 use crate::core::address::Address;
 use crate::core::command::{Change, PointInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, WatchId};
 use crate::core::message::Message;
-use crate::net::Tasks;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use std::collections::{HashMap, VecDeque};
+use crate::net::{Alarm, Tasks};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,7 +84,7 @@ pub enum Fate {
 /// Who writes the requests and hears of the results.
 pub trait Post: Send + Sync + 'static {
     /// The request for a job; `None` if the job says nothing to this client.
-    fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>>;
+    fn request(&self, job: &Job) -> Option<Outgoing>;
     /// What became of it. Must not block.
     fn report(&self, job: &Job, fate: Fate);
     /// Its listener has never answered and gets no further chance. Must not block.
@@ -113,10 +111,12 @@ struct Shared {
     capacity: Capacity,
     tasks: Tasks,
     book: Book,
-    tables: [Mutex<HashMap<Key, Arc<Inbox>>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
     /// Where the messages of a point wait, for withdrawals.
-    points: Mutex<HashMap<PointId, Key>>,
+    points: Mutex<foldhash::HashMap<PointId, Key>>,
 }
+
+type Table = foldhash::HashMap<Key, Arc<Inbox>>;
 
 /// A principal and the address of his listener (`decisions.md` 22).
 type Key = (PersonId, SocketAddr);
@@ -231,7 +231,7 @@ impl Dialler {
 }
 
 impl Shared {
-    fn table(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Arc<Inbox>>> {
+    fn table(&self, key: Key) -> MutexGuard<'_, Table> {
         lock(&self.tables[usize::from(key.0.shard().0) % TABLES])
     }
 
@@ -248,6 +248,7 @@ impl Shared {
 
     async fn run(self: Arc<Self>, inbox: Arc<Inbox>) {
         let mut client = Client::new(inbox.key.1, self.patience);
+        let mut unused = Alarm::new(Instant::now() + self.patience.idle);
         loop {
             let next = lock(&inbox.state).next();
             match next {
@@ -260,7 +261,7 @@ impl Shared {
                     () = inbox.wake.notified() => {}
                     // A listener that closes without a word has done nothing wrong (8.2).
                     () = client.watch() => {}
-                    () = tokio::time::sleep(self.patience.idle) => {
+                    () = unused.until(Instant::now() + self.patience.idle) => {
                         if self.retire(&inbox) {
                             return;
                         }

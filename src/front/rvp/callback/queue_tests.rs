@@ -1,10 +1,12 @@
 use super::super::book::Quotas;
+use super::super::outgoing::Writer;
 use super::*;
 use crate::core::command::{Condition, Reach};
 use crate::core::id::{ConversationId, Stack};
 use crate::core::message::{Ack, Content, Original};
 use crate::core::presence::{State as Presence, View};
 use crate::core::time::Time;
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -25,14 +27,11 @@ fn name(job: &Job) -> String {
 }
 
 impl Post for Recorder {
-    fn request(&self, job: &Job) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, job: &Job) -> Option<Outgoing> {
         let body = name(job);
-        Request::builder()
-            .method("NOTIFY")
-            .uri("/")
-            .header("Content-Length", body.len())
-            .header("Host", "x")
-            .body(Full::new(body.into()))
+        Writer::new("NOTIFY", "/", body.len())
+            .field("Host", "x")
+            .body(body.as_bytes())
             .ok()
     }
 

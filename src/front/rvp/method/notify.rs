@@ -127,8 +127,10 @@ fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {
     // Without a Session-Id the core finds the running conversation, and the name of that is
     // written when the message goes out.
     let bytes = match conversation {
-        Some(conversation) => content::passed_on(block, &text, &session_id(conversation.0)),
-        None => text,
+        Some(conversation) if !content::is_whole(&text) => {
+            content::passed_on(block, &text, &session_id(conversation.0))
+        }
+        Some(_) | None => text,
     };
     Ok(Parts {
         content,

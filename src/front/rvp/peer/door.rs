@@ -1,6 +1,6 @@
 //! Where requests meet other servers: who speaks, for whom, and where the node is held.
 
-use super::{Lead, Peers, Vouch};
+use super::{Claim, Lead, Peers, Vouch};
 use crate::core::address::Address;
 use crate::core::command::{Caller, Route};
 use crate::core::port::Account;
@@ -24,12 +24,13 @@ pub(in super::super) enum Place {
 
 impl Front {
     /// The caller, if another server may speak for whom the request names; `None` if that is
-    /// somebody who has to prove himself.
-    pub(in super::super) fn vouch(
+    /// somebody who has to prove himself. `proof`: what the answer has to carry then.
+    pub(in super::super) async fn vouch(
         &self,
         arrived: &Arrived,
         target: &str,
         request: &Request,
+        proof: &mut Option<String>,
     ) -> Result<Option<Caller>, No> {
         let Some(claim) = &request.from else {
             return Ok(None);
@@ -47,10 +48,18 @@ impl Front {
             domain.unwrap_or_default(),
             self.hub.now(),
         );
-        let shown = arrived.channel.shown();
-        match self.peers.vouch(&self.gate, &attempt, claim, local, shown) {
+        let on = self.entrance.on(arrived);
+        let who = Claim {
+            principal: claim,
+            local,
+            shown: arrived.channel.shown(),
+        };
+        match self.peers.vouch(&self.gate, &attempt, &on, &who).await {
             Vouch::Stranger => Ok(None),
-            Vouch::Peer(caller) => Ok(Some(caller)),
+            Vouch::Peer(caller, answer) => {
+                *proof = answer;
+                Ok(Some(caller))
+            }
             Vouch::Ask(decision) => auth::answer(decision).map(|granted| Some(granted.caller)),
             Vouch::Spoofed(address) => {
                 let cause = format!("{} may not speak for {address}", arrived.ends.peer.ip());

@@ -7,7 +7,8 @@
 use super::dial::{dial, may_dial};
 use super::resolve::Finder;
 use super::route::{Route, Routes};
-use crate::net::{Verifier, secure};
+use super::tls::Verifiers;
+use crate::net::secure;
 use auth::digest::Ask;
 use auth::login::{Fresh, Login};
 use bytes::Bytes;
@@ -122,7 +123,7 @@ pub(super) struct Means {
     /// stand on one, so that peers may trust it.
     pub(super) ours: Vec<SocketAddr>,
     /// For peers that we speak TLS to.
-    pub(super) verifier: Option<Verifier>,
+    pub(super) verifiers: Option<Verifiers>,
 }
 
 /// A connection, when there is one, and what is known for the next request.
@@ -285,7 +286,8 @@ impl Connection {
         if !self.route.tls {
             return shake(stream).await;
         }
-        let verifier = self.means.verifier.as_ref();
+        let verifiers = self.means.verifiers.as_ref();
+        let verifier = verifiers.map(|verifiers| verifiers.of(self.route.peer));
         let verifier = verifier.ok_or(Fault::Untrusted("not set up".to_owned()))?;
         let name = match &target.place {
             Place::Route => self.route.tls_name.clone(),

@@ -15,12 +15,13 @@ mod outbox;
 mod relay;
 mod resolve;
 mod route;
+pub(super) mod tls;
 mod upkeep;
 mod upstream;
 pub(super) mod wire;
 
 pub(super) use door::{Place, is_peer};
-use inbound::Vouch;
+use inbound::{Claim, Vouch};
 use relay::Lead;
 
 use super::RVP;
@@ -28,11 +29,9 @@ use super::names::Names;
 use super::outbound::Postman;
 use crate::config::Config;
 use crate::core::address::Address;
-use crate::core::command::{Command, PointChange, PointSpec, Reach, Register, Tether};
-use crate::core::id::PersonId;
 use crate::core::port::Account;
-use crate::hub::{Elsewhere, Hub, Resolution, Want};
-use crate::net::{Authorities, Certificates, OpenError, Tasks, Verifier};
+use crate::hub::{Elsewhere, Hub, Resolution, StandIns, Want};
+use crate::net::{OpenError, Tasks};
 use exchange::{Means, Patience};
 use link::Links;
 pub use link::PeerLine;
@@ -43,13 +42,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
+use tls::Verifiers;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use upkeep::Order;
 use upstream::Live;
 
-/// Lease of the point that stands for another server.
-const STANDING: Duration = Duration::from_secs(3600);
 /// Orders that may wait for the upkeep.
 const ORDERS: usize = 4096;
 
@@ -70,7 +67,7 @@ pub(super) struct Peers {
     orders: mpsc::Sender<Order>,
     /// Taken by the upkeep when it starts.
     waiting: Mutex<Option<mpsc::Receiver<Order>>>,
-    standing: Mutex<HashMap<Address, Standing>>,
+    stand_ins: StandIns,
     /// Subscriptions at other servers.
     live: Mutex<HashMap<Pair, Live>>,
     /// Changes that another server did not take yet.
@@ -79,13 +76,6 @@ pub(super) struct Peers {
 
 /// Somebody at another server, and somebody here who watches him.
 type Pair = (Address, Address);
-
-/// A stand-in whose point is registered.
-#[derive(Clone, Copy)]
-struct Standing {
-    person: PersonId,
-    until: Instant,
-}
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,7 +126,7 @@ impl Peers {
                 idle: Duration::from_secs(60),
             },
             ours: ours.to_vec(),
-            verifier: verifier(config)?,
+            verifiers: Verifiers::new(config)?,
         };
         let (orders, waiting) = mpsc::channel(ORDERS);
         let peers = Arc::new(Self {
@@ -151,7 +141,7 @@ impl Peers {
             check: config.rvp.peers.check,
             orders,
             waiting: Mutex::new(Some(waiting)),
-            standing: Mutex::default(),
+            stand_ins: StandIns::new(hub, RVP, wire::handle),
             live: Mutex::default(),
             owed: outbox::Owed::default(),
         });
@@ -233,8 +223,7 @@ impl Peers {
         let route = self.route(address)?;
         // Nobody routes for others: whoever has an account here is held by a home that we know,
         // everybody else by the domain that the route leads to.
-        let account = account.or_else(|| self.hub.directory().guest(address))?;
-        self.stand(account.person, address);
+        let account = self.stand_ins.stand(address, account)?;
         if let Want::Watch(by) = want {
             let order = Order {
                 of: address.clone(),
@@ -246,38 +235,6 @@ impl Peers {
             }
         }
         Some(account)
-    }
-
-    /// Makes sure that the stand-in has its point.
-    fn stand(&self, person: PersonId, address: &Address) {
-        let now = Instant::now();
-        let mut standing = lock(&self.standing);
-        let known = standing.get(address);
-        if known.is_some_and(|known| known.until > now + STANDING / 2) {
-            return;
-        }
-        let until = now + STANDING;
-        standing.insert(address.clone(), Standing { person, until });
-        drop(standing);
-        let spec = PointSpec {
-            key: Some("peer".into()),
-            inbox: inbox(address),
-            lease: STANDING,
-            tether: Tether::Address,
-            reach: Reach::Full,
-            implies: None,
-            preference: 0,
-            source: None,
-            client: "another server".into(),
-            machine: None,
-            handle: wire::handle(address),
-        };
-        let command = Command::Register(Register {
-            stack: RVP,
-            lineage: None,
-            changes: vec![PointChange::Put(Box::new(spec))],
-        });
-        self.hub.arrange(person, command);
     }
 
     /// The way to a person who is not held here. Accounts are known everywhere, nodes only where
@@ -314,19 +271,6 @@ impl Peers {
     fn node(&self, address: &Address) -> Option<rvp::NodeUrl> {
         rvp::NodeUrl::parse(&self.href(address)).ok()
     }
-}
-
-/// What checks the certificates of peers that we speak TLS to.
-fn verifier(config: &Config) -> Result<Option<Verifier>, OpenError> {
-    if config.rvp.peers.known.iter().all(|peer| !peer.tls) {
-        return Ok(None);
-    }
-    let own = Certificates::of(config)?;
-    Ok(Some(Verifier::new(&Authorities::of(config)?, Some(own))?))
-}
-
-fn inbox(address: &Address) -> Arc<str> {
-    format!("peer:{address}").into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

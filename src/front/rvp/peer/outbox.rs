@@ -79,7 +79,7 @@ impl Peers {
                 let Some(of) = wire::read(&point.handle) else {
                     return Some(event);
                 };
-                lock(&self.standing).remove(&of);
+                self.stand_ins.ended(&of);
             }
             Event::PointRestored { ref point, .. } => {
                 wire::read(&point.handle)?;

@@ -46,7 +46,9 @@ impl Known {
 
     fn shows(&self, shown: Option<&Identities>) -> bool {
         match (&self.config.tls_name, shown) {
-            (Some(name), Some(shown)) => shown.speaks_for(name),
+            (Some(name), Some(shown)) => {
+                shown.speaks_for(name) && shown.vouched(self.config.own_authorities())
+            }
             _ => false,
         }
     }
@@ -220,6 +222,30 @@ impl Routes {
     ) -> impl Iterator<Item = &'a Known> + use<'a> {
         let speaks = move |known: &&Known| known.config.domains.iter().any(|d| d == domain);
         self.peers.iter().filter(speaks)
+    }
+
+    /// The credentials shared with the servers of a domain, and the schemes that they may be
+    /// proved by: those that we would use there, NTLM bare or wrapped in Negotiate.
+    pub(super) fn shared_of<'a>(
+        &'a self,
+        domain: &'a str,
+    ) -> (Vec<(&'a str, &'a str)>, Vec<Scheme>) {
+        let (mut pairs, mut schemes) = (Vec::new(), Vec::new());
+        for known in self.of_domain(domain) {
+            let Some((user, password)) = &known.shared else {
+                continue;
+            };
+            pairs.push((user.as_str(), password.as_str()));
+            for scheme in &known.config.auth {
+                let wrapped = (*scheme == Scheme::Ntlm).then_some(Scheme::Negotiate);
+                for offered in wrapped.into_iter().chain([*scheme]) {
+                    if !schemes.contains(&offered) {
+                        schemes.push(offered);
+                    }
+                }
+            }
+        }
+        (pairs, schemes)
     }
 
     /// Whether any peer is at that address, or shows that certificate.

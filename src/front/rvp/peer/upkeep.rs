@@ -7,10 +7,9 @@
 //! forgotten us (subscribed anew).
 
 use super::exchange::{Fault, Got};
-use super::upstream::{Answered, Subscription, Watched, internal, subscription_id};
+use super::upstream::{Answered, Subscription, Watched, subscription_id};
 use super::{Pair, Peers, lock};
 use crate::core::address::Address;
-use crate::core::command::{Command, Reply};
 use crate::core::id::PersonId;
 use crate::hub::Resolution;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -91,12 +90,17 @@ impl Upkeep {
     async fn resume(&mut self) {
         let directory = self.peers.hub.directory();
         let mut people = directory.guests();
-        people.extend(directory.all());
         // Guests of another stack are its to serve.
         people.retain(|account| self.peers.is_elsewhere(&account.address));
+        for guest in &people {
+            self.peers.stand_ins.adopt(guest);
+        }
+        let held = directory.all().into_iter();
+        people.extend(held.filter(|account| self.peers.is_elsewhere(&account.address)));
         for account in people {
             for by in self.watchers(account.person, &account.address).await {
-                self.peers.stand(account.person, &account.address);
+                let own = Some(Arc::clone(&account));
+                self.peers.stand_ins.stand(&account.address, own);
                 self.watch((account.address.clone(), by), account.person);
             }
         }
@@ -105,13 +109,8 @@ impl Upkeep {
     /// Everybody here who watches a person. Who watches through us from another server is that
     /// server's to serve.
     async fn watchers(&self, person: PersonId, address: &Address) -> Vec<Address> {
-        let caller = internal(address);
-        let standing = self
-            .peers
-            .hub
-            .call(person, &caller, Command::Standing)
-            .await;
-        let Ok(Reply::Standing(standing)) = standing else {
+        let standing = self.peers.stand_ins.standing(person, address).await;
+        let Some(standing) = standing else {
             return Vec::new();
         };
         let directory = self.peers.hub.directory();
@@ -296,7 +295,8 @@ impl Upkeep {
         let mut before: Option<&Address> = None;
         for (pair, watched) in &mut self.watched {
             if before != Some(&pair.0) {
-                self.peers.stand(watched.person, &pair.0);
+                let account = self.peers.hub.directory().account(watched.person);
+                self.peers.stand_ins.stand(&pair.0, account);
                 before = Some(&pair.0);
             }
             let server = self
@@ -369,17 +369,6 @@ impl Upkeep {
         let used: HashSet<&Arc<str>> = self.watched.values().map(|w| &w.route.key).collect();
         self.servers
             .retain(|key, server| used.contains(key) || !idle(server));
-        let now = Instant::now();
-        let needed: HashSet<&Address> = self.watched.keys().map(|(of, _)| of).collect();
-        let mut standing = lock(&self.peers.standing);
-        let ended: Vec<Address> = standing
-            .iter()
-            .filter(|(of, known)| known.until < now && !needed.contains(of))
-            .map(|(of, _)| of.clone())
-            .collect();
-        for of in ended {
-            standing.remove(&of);
-            self.peers.hub.directory().forget_guest(&of);
-        }
+        self.peers.stand_ins.forget().await;
     }
 }

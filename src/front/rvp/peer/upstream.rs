@@ -232,7 +232,7 @@ impl Peers {
         if !known {
             return false;
         }
-        let person = lock(&self.standing).get(of).map(|known| known.person);
+        let person = self.stand_ins.person(of);
         if let Some(person) = person {
             self.learn(&pair, person, update);
         }

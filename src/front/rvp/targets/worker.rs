@@ -7,10 +7,10 @@ use crate::core::port::{BacklogRecord, TargetRecord, Write};
 use crate::core::target::TargetUrl;
 use crate::core::time::Time;
 use crate::front::rvp::callback::client::{Client, Patience};
+use crate::front::rvp::callback::outgoing::Outgoing;
 use crate::front::rvp::handle::Wire;
-use crate::front::rvp::outbound::{Head, request};
+use crate::front::rvp::outbound::{self, Head};
 use crate::hub::TargetState;
-use hyper::header::{HeaderName, HeaderValue};
 use rvp::signature;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -271,10 +271,7 @@ impl Worker {
         Verdict::Failed(last)
     }
 
-    fn request(
-        &self,
-        record: &BacklogRecord,
-    ) -> Option<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
+    fn request(&self, record: &BacklogRecord) -> Option<Outgoing> {
         let wire = Wire {
             host: self.url.authority.clone(),
             target: self.url.target.clone(),
@@ -287,24 +284,19 @@ impl Worker {
             ack: "SingleHop",
             hops: record.hops,
         };
-        let mut request = request(&wire, &head, record.content.clone())?;
+        let mut head = outbound::head(&wire, &head, record.content.len());
         let node = self.shared.hub.directory().account(self.key.0);
-        let node = node.map(|node| self.shared.postman.names.href(&node.address, ""));
-        let signed = (!self.secret.is_empty())
-            .then(|| signature::sign(&self.secret, unix(self.shared.hub.now()), &record.content));
-        let fields = [
-            ("tristack-node", node),
-            ("tristack-delivery", Some(record.message.to_string())),
-            ("tristack-signature", signed),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-                request
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value);
-            }
+        if let Some(node) = node {
+            let href = self.shared.postman.names.href(&node.address, "");
+            head = head.field("Tristack-Node", href);
         }
-        Some(request)
+        head = head.field("Tristack-Delivery", record.message);
+        if !self.secret.is_empty() {
+            let now = unix(self.shared.hub.now());
+            let signed = signature::sign(&self.secret, now, &record.content);
+            head = head.field("Tristack-Signature", signed);
+        }
+        outbound::finish(head, &record.content)
     }
 }
 

@@ -1,15 +1,19 @@
 //! Event packages (RFC 6665): one table, one file per package, one way to serve them all.
 //!
 //! A subscription is a watch of the core, whatever it is about: the core keeps its lease and its
-//! authorisation and says what is so ([`Topic`]); `serve` keeps the dialog; the package's file
-//! writes the body. A new package is a topic of the core, a file here and a line in [`PACKAGES`].
+//! authorisation and says what is so ([`Topic`]); `serve` keeps the dialog, `subscribe` and
+//! `notify` are its two halves; the package's file writes the body. A new package is a topic of the core, a file here and a line in [`PACKAGES`].
 
 pub(super) mod dialog;
 mod diff;
 pub(super) mod lines;
 pub(super) mod list;
+mod members;
+mod notify;
+mod own;
 mod presence;
 pub(super) mod serve;
+pub(super) mod subscribe;
 mod winfo;
 
 use crate::core::address::Address;

@@ -2,8 +2,9 @@
 
 use super::{Sockets, stream, ws};
 use crate::config::{Advertise, Config, Place};
+use crate::front::sip::neighbour;
 use crate::net::http::{self, Routes};
-use crate::net::{Authorities, Caps, Certificates, Conn, Layers, Listener, OpenError};
+use crate::net::{Caps, Certificates, Conn, Layers, Listener, OpenError};
 use sip::flow::Transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Doors {
         doors.add(Transport::Ws, &sip.ws, &plain, caps)?;
         if !sip.tls.is_empty() || !sip.wss.is_empty() {
             let for_http = Certificates::of(config)?;
-            let authorities = Authorities::of(config)?;
+            let authorities = neighbour::authorities(config)?;
             let for_sip = for_http.for_sip(&authorities, sip.client_certificates)?;
             let layers = plain.clone().tls(for_sip.clone());
             doors.add(Transport::Tls, &sip.tls, &layers, caps)?;

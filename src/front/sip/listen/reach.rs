@@ -84,7 +84,7 @@ impl Sockets {
                 .lent
                 .get(&hop.peer)
                 .and_then(|number| table.by_number.get(number))
-                .filter(|connection| may_borrow(connection, hop));
+                .filter(|connection| may_borrow(&self.0.trust, connection, hop));
             let known = lent.or_else(|| {
                 let number = table.dialled.get(hop)?;
                 table.by_number.get(number)
@@ -162,12 +162,18 @@ impl Sockets {
     }
 }
 
-fn may_borrow(connection: &Connection, hop: &Hop) -> bool {
+/// Only what would have been believed had we called: by name, and by who vouches for it.
+fn may_borrow(trust: &Trust, connection: &Connection, hop: &Hop) -> bool {
     let Some(domain) = &hop.domain else {
+        return false;
+    };
+    let Some(verifier) = trust.of(domain) else {
         return false;
     };
     connection.tls().is_some_and(|tls| {
         let proved = tls.identities.as_ref();
-        proved.is_some_and(|proved| proved.speaks_for(domain))
+        proved.is_some_and(|proved| {
+            proved.speaks_for(domain) && proved.vouchers.cover(verifier.vouchers())
+        })
     })
 }

@@ -320,6 +320,18 @@ async fn servers_prove_domains_to_each_other_and_lend_connections() {
     assert_ne!(called.sockets.dial(&back), inbound);
     called.sockets.lend(&inbound, calling.tls.port());
     assert_eq!(called.sockets.dial(&back), inbound);
+    // A name that others vouch for than those that did: not the one that is meant.
+    let known = crate::net::Authorities::load(&[calling.folder.join("tls-certificate.pem")]);
+    let theirs = [called.folder.join("tls-certificate.pem")];
+    let apart = known
+        .unwrap()
+        .with_own([("elsewhere", &theirs[..])])
+        .unwrap();
+    for (peer, same) in [(Some("elsewhere"), false), (None, true)] {
+        let verifier = Verifier::of(&apart, peer, None).unwrap();
+        called.sockets.trust(Some("calling.example"), verifier);
+        assert_eq!(called.sockets.dial(&back) == inbound, same, "{peer:?}");
+    }
     // Gone with the connection.
     called.sockets.close(&inbound);
     while called

@@ -1,6 +1,7 @@
 //! One request to a neighbour: every place of its server in turn, each in a transaction of its own
 //! (RFC 3263 4.3), its challenge answered where that is configured.
 
+use super::prove::Proofs;
 use super::upstream::Pair;
 use super::{Fault, Neighbours, Route, Server};
 use crate::core::address::Address;
@@ -9,7 +10,6 @@ use crate::front::sip::front::Front;
 use crate::front::sip::listen;
 use crate::front::sip::locate::Located;
 use crate::front::sip::shard::{Shard, Started};
-use auth::digest::{Ask, Challenge, Client as Digest, Style};
 use bytes::{BufMut, Bytes, BytesMut};
 use sip::edit::Edit;
 use sip::flow::{Flow, Millis, Transport};
@@ -26,8 +26,6 @@ use std::sync::Arc;
 const SILENCE: Millis = 5_000;
 /// Above this a datagram is at risk of being fragmented (RFC 3261 18.1.1).
 const UDP_SAFE: usize = 1300;
-/// Challenges answered for one request: a first one and a stale nonce.
-const PROOFS: u8 = 2;
 
 /// What a request is for.
 #[derive(Debug)]
@@ -64,7 +62,7 @@ pub(in super::super) struct Errand {
     silent: Option<Millis>,
     /// Where a stream was tried instead of UDP.
     streamed: Option<SocketAddr>,
-    proofs: u8,
+    proofs: Proofs,
     fault: Fault,
 }
 
@@ -116,7 +114,7 @@ impl Shard {
                 tx: None,
                 silent: None,
                 streamed: None,
-                proofs: 0,
+                proofs: Proofs::default(),
                 fault: Fault::Nowhere,
             },
         );
@@ -339,7 +337,7 @@ impl Shard {
             self.front.locator.worked(place);
         }
         if matches!(status, 401 | 407) {
-            if self.prove(id, &message, status) && self.try_place(now, id) {
+            if self.prove(id, &message) && self.try_place(now, id) {
                 return;
             }
             return self.end_errand(now, id, Err(Fault::Denied));
@@ -348,7 +346,7 @@ impl Shard {
     }
 
     /// Answers a challenge, if it is in the realm of the neighbour that we have credentials for.
-    fn prove(&mut self, id: u64, answer: &RawMessage, status: u16) -> bool {
+    fn prove(&mut self, id: u64, answer: &RawMessage) -> bool {
         let front = Arc::clone(&self.front);
         let Some(errand) = self.errands.get_mut(&id) else {
             return false;
@@ -360,34 +358,13 @@ impl Shard {
         else {
             return false;
         };
-        errand.proofs += 1;
-        let (asks, name) = match status {
-            401 => (HeaderId::WwwAuthenticate, "Authorization"),
-            _ => (HeaderId::ProxyAuthenticate, "Proxy-Authorization"),
-        };
-        let challenges: Vec<Challenge> = answer
-            .all(asks)
-            .filter_map(|value| Challenge::parse(std::str::from_utf8(value).ok()?).ok())
-            .filter(|challenge| proof.realm.is_empty() || challenge.realm == proof.realm)
-            .collect();
-        let repeated = errand.proofs > 1 && !challenges.iter().any(|c| c.stale);
-        if errand.proofs > PROOFS || repeated {
-            return false;
-        }
         let limits = &front.settings.message;
         let Ok(Datagram::Message(original)) = frame_datagram(request.clone(), limits) else {
             return false;
         };
         let uri = original.uri().and_then(|uri| std::str::from_utf8(uri).ok());
-        let cnonce = super::own_id();
-        let ask = Ask {
-            method: errand.method,
-            uri: uri.unwrap_or_default(),
-            body: original.body(),
-            cnonce: &cnonce,
-        };
-        let mut digest = Digest::new(&proof.user, &proof.password).with_style(Style::Plain);
-        let Some(value) = digest.answer(&challenges, &ask) else {
+        let asked = (errand.method, uri.unwrap_or_default(), original.body());
+        let Some((name, value)) = errand.proofs.answer(proof, answer, asked) else {
             return false;
         };
         self.rewrite(id, &original, (name, &value))

@@ -7,7 +7,9 @@
 
 mod errand;
 mod outbox;
+mod prove;
 mod route;
+mod tls;
 mod upkeep;
 mod upstream;
 mod vouch;
@@ -15,26 +17,25 @@ pub(super) mod wire;
 
 pub(super) use errand::{Errand, Purpose};
 pub(super) use outbox::uri_of;
+pub(super) use prove::Proofs;
 pub(super) use route::Route;
 use route::Routes;
+pub(super) use tls::{authorities, believe};
 pub(super) use upstream::{Order, Pair, Upstreams};
 pub(super) use vouch::Vouch;
 
 use crate::config::Config;
 use crate::core::address::Address;
-use crate::core::command::{Command, PointChange, PointSpec, Reach, Register, Tether};
 use crate::core::id::PersonId;
 use crate::core::port::Account;
 use crate::front::SIP;
-use crate::hub::{Elsewhere, Hub, Want};
+use crate::hub::{Elsewhere, Hub, StandIns, Want};
 use crate::net::Breaker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Lease of the point that stands for another server.
-const STANDING: Duration = Duration::from_secs(3600);
 /// Servers known at once.
 const SERVERS: usize = 2_000;
 
@@ -57,15 +58,8 @@ pub(super) struct Neighbours {
     orders: OnceLock<Weak<dyn Orders>>,
     /// Lines to ask the telephone system for, and whose they are.
     asked: Vec<(String, Address)>,
-    standing: Mutex<HashMap<Address, Standing>>,
+    stand_ins: StandIns,
     servers: Mutex<HashMap<Arc<str>, Arc<Server>>>,
-}
-
-/// A stand-in whose point is registered.
-#[derive(Clone, Copy)]
-struct Standing {
-    person: PersonId,
-    until: Instant,
 }
 
 /// How one server is doing.
@@ -192,7 +186,7 @@ impl Neighbours {
                 Some(_) => config.sip.lines.clone().into_iter().collect(),
                 None => Vec::new(),
             },
-            standing: Mutex::default(),
+            stand_ins: StandIns::new(hub, SIP, wire::handle),
             servers: Mutex::default(),
         });
         hub.directory()
@@ -207,8 +201,7 @@ impl Neighbours {
 
     fn reach(&self, address: &Address, want: Want<'_>) -> Option<Arc<Account>> {
         self.routes.of(address.domain())?;
-        let guest = self.hub.directory().guest(address)?;
-        self.stand(guest.person, address);
+        let guest = self.stand_ins.stand(address, None)?;
         if let Want::Watch(by) = want {
             self.watch(address, guest.person, by);
         }
@@ -235,48 +228,13 @@ impl Neighbours {
     /// The stand-in of somebody there who writes: replies find his conversation.
     pub(super) fn sender(&self, address: &Address) -> Option<PersonId> {
         self.routes.of(address.domain())?;
-        let guest = self.hub.directory().guest(address)?;
-        self.stand(guest.person, address);
+        let guest = self.stand_ins.stand(address, None)?;
         Some(guest.person)
-    }
-
-    /// Makes sure that the stand-in has its point.
-    fn stand(&self, person: PersonId, address: &Address) {
-        let now = Instant::now();
-        let mut standing = lock(&self.standing);
-        let known = standing.get(address);
-        if known.is_some_and(|known| known.until > now + STANDING / 2) {
-            return;
-        }
-        let until = now + STANDING;
-        standing.insert(address.clone(), Standing { person, until });
-        drop(standing);
-        let spec = PointSpec {
-            key: Some("peer".into()),
-            inbox: format!("peer:{address}").into(),
-            lease: STANDING,
-            tether: Tether::Address,
-            reach: Reach::Full,
-            implies: None,
-            preference: 0,
-            source: None,
-            client: "another server".into(),
-            machine: None,
-            handle: wire::handle(address),
-        };
-        let command = Command::Register(Register {
-            stack: SIP,
-            lineage: None,
-            changes: vec![PointChange::Put(Box::new(spec))],
-        });
-        self.hub.arrange(person, command);
     }
 
     /// The point of a stand-in has ended: made anew when it is needed, or forgotten in time.
     pub(super) fn ended(&self, address: &Address) {
-        if let Some(known) = lock(&self.standing).get_mut(address) {
-            known.until = Instant::now();
-        }
+        self.stand_ins.ended(address);
     }
 
     /// A request may go to that server; ends with [`Neighbours::answered`]. Subscriptions leave

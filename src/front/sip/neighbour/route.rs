@@ -157,7 +157,9 @@ impl Routes {
     ) -> impl Iterator<Item = &'a Known> {
         self.known.iter().filter(move |known| {
             let mut own = known.config.tls_names.iter();
-            let speaks = |name: &String| identities.is_some_and(|id| id.speaks_for(name));
+            let own_authorities = known.config.own_authorities();
+            let vouched = identities.filter(|id| id.vouched(own_authorities));
+            let speaks = |name: &String| vouched.is_some_and(|id| id.speaks_for(name));
             known.config.trust == Trust::Tls && own.any(speaks)
         })
     }
@@ -229,6 +231,7 @@ fn known(peer: &Neighbour) -> Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Vouchers;
     use std::collections::BTreeMap;
 
     fn routes(text: &str) -> Routes {
@@ -281,6 +284,44 @@ mod tests {
         assert!(routes.asserts(Some(0)) && !routes.asserts(Some(1)) && !routes.asserts(None));
         assert!(routes.is_place_of(Some(0), ip("192.0.2.1")));
         assert!(!routes.is_place_of(Some(1), ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn rfc5922_who_vouches_for_one_neighbour_vouches_for_no_other() {
+        let routes = routes(
+            r#"
+            [sip.peers."b.example"]
+            trust = "tls"
+            authorities = ["b.pem"]
+            [sip.peers."c.example"]
+            trust = "tls"
+            authorities = ["c.pem"]
+            [sip.peers."d.example"]
+            trust = "tls"
+            "#,
+        );
+        let proved = |name: &str, vouchers: Vouchers| {
+            let shown = Identities {
+                dns: vec![name.to_owned()],
+                vouchers,
+                ..Identities::default()
+            };
+            let believed = routes
+                .proved(Some(&shown))
+                .map(|known| known.key.to_string());
+            believed.collect::<Vec<_>>()
+        };
+        for (name, own, common) in [
+            ("b.example", "b.example", "d.example"),
+            ("c.example", "c.example", "b.example"),
+        ] {
+            assert_eq!(proved(name, Vouchers::of(own)), [name]);
+            assert!(proved(name, Vouchers::of(common)).is_empty());
+            assert!(proved(name, Vouchers::common()).is_empty());
+            assert!(proved(name, Vouchers::default()).is_empty());
+        }
+        assert_eq!(proved("d.example", Vouchers::common()), ["d.example"]);
+        assert!(proved("d.example", Vouchers::of("b.example")).is_empty());
     }
 
     #[test]

@@ -1,21 +1,18 @@
 //! What is done for neighbours now and then: subscriptions are taken up again after a restart, and
 //! stand-ins that nobody needs any more are forgotten.
 
-use super::{Neighbours, Order, lock};
+use super::{Neighbours, Order};
 use crate::core::access::Scheme;
 use crate::core::address::Address;
-use crate::core::command::{Caller, Command, Reply, Route, Standing};
-use crate::core::id::PersonId;
+use crate::core::command::{Caller, Route};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(300);
 /// Pause where a shard has no room for one more order.
 const CROWD: Duration = Duration::from_millis(100);
-/// Stand-ins looked at in one go.
-const SOME: usize = 1_000;
 
 impl Neighbours {
     /// After the hub has opened; until dropped.
@@ -24,7 +21,7 @@ impl Neighbours {
         self.resume().await;
         loop {
             sleep(LOOK).await;
-            self.forget().await;
+            self.stand_ins.forget().await;
         }
     }
 
@@ -58,10 +55,13 @@ impl Neighbours {
             if self.routes.of(guest.address.domain()).is_none() {
                 continue;
             }
-            let Some(standing) = self.standing_of(guest.person, &guest.address).await else {
-                continue;
-            };
-            self.stand(guest.person, &guest.address);
+            self.stand_ins.adopt(&guest);
+            let standing = self.stand_ins.standing(guest.person, &guest.address).await;
+            let Some(standing) = standing else { continue };
+            if !standing.watches.is_empty() {
+                self.stand_ins
+                    .stand(&guest.address, Some(Arc::clone(&guest)));
+            }
             for watch in standing.watches {
                 let order = Order {
                     of: guest.address.clone(),
@@ -76,34 +76,6 @@ impl Neighbours {
                     sleep(CROWD).await;
                 }
             }
-        }
-    }
-
-    async fn forget(&self) {
-        let now = Instant::now();
-        let ended: Vec<(Address, PersonId)> = lock(&self.standing)
-            .iter()
-            .filter(|(_, known)| known.until < now)
-            .map(|(of, known)| (of.clone(), known.person))
-            .take(SOME)
-            .collect();
-        for (of, person) in ended {
-            let standing = self.standing_of(person, &of).await;
-            let needed = standing.is_some_and(|standing| {
-                !standing.watches.is_empty() || standing.pending > 0 || !standing.points.is_empty()
-            });
-            if !needed {
-                lock(&self.standing).remove(&of);
-                self.hub.directory().forget_guest(&of);
-            }
-        }
-    }
-
-    async fn standing_of(&self, person: PersonId, address: &Address) -> Option<Box<Standing>> {
-        let caller = internal(address);
-        match self.hub.call(person, &caller, Command::Standing).await {
-            Ok(Reply::Standing(standing)) => Some(standing),
-            _ => None,
         }
     }
 }

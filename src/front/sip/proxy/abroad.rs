@@ -10,6 +10,7 @@ use super::super::neighbour::{Fault, Neighbours, Route, Server, uri_of, wire};
 use super::super::shard::{Pending, Req, Shard};
 use super::super::status::About;
 use super::call::Forwarding;
+use super::challenge::Beyond;
 use super::targets::{ADDED, UDP_SAFE};
 use super::{Journey, Plan};
 use crate::core::address::Address;
@@ -49,6 +50,7 @@ impl Visit {
     pub(super) fn ended(mut self, front: &Front, (status, cause): (u16, Cause), branches: usize) {
         let fault = match cause {
             Cause::Answered | Cause::RangTooLong | Cause::Cancelled => None,
+            Cause::Unproved => Some(Fault::Denied),
             // RFC 4320: the time of a request other than INVITE ran out.
             Cause::Silence | Cause::Abandoned => Some(Fault::Late),
             Cause::Unreached => Some(Fault::Connect),
@@ -56,7 +58,8 @@ impl Visit {
         let tried = branches.min(self.places.len());
         for (at, place) in self.places.iter().take(tried).enumerate() {
             let last = at + 1 == tried;
-            if last && fault.is_none() {
+            let worked = matches!(fault, None | Some(Fault::Denied));
+            if last && worked {
                 if cause != Cause::Cancelled {
                     front.locator.worked(place);
                 }
@@ -182,6 +185,8 @@ impl Shard {
             }
         }
         if !targets.is_empty() {
+            let (peer, key) = (search.route.peer, Arc::clone(&search.route.key));
+            journey.beyond = Some(Beyond::new(peer, key));
             journey.abroad = Some(search.visit);
             return self.pass_on(now, req, plan, targets, journey);
         }
@@ -259,7 +264,7 @@ impl Shard {
             routes: Vec::new(),
             q: 1000,
             via: format!("{}{}", self.via(flow), self.alias(flow)),
-            record: self.records(req, flow),
+            record: self.records(req, flow, true),
             lines,
         })
     }

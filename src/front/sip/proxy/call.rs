@@ -50,7 +50,8 @@ impl Shard {
             Ok(room) => room,
             Err(limit) => return self.crowded(now, &req, limit),
         };
-        let journey = Journey::of(&mut req, Some(known.from), &address.to_string(), room);
+        let mut journey = Journey::of(&mut req, Some(known.from), &address.to_string(), room);
+        journey.callee = Some(account.address.clone());
         let tx = req.tx;
         let reply = self.wait(Pending::Forward(Box::new(Forwarding {
             req,

@@ -21,7 +21,11 @@ impl Shard {
         let Some(dialog) = plan.dialog else {
             return Some(req);
         };
+        if req.message.method() == Some(&Method::Bye) {
+            self.call_ends(&req.message);
+        }
         let Some(target) = self.target_within(&req.message, &plan, dialog) else {
+            self.call_ends(&req.message);
             // RFC 5626 5.3.1: whoever it led to is not there any more.
             self.refuse(now, &req, 430, "the other side's connection is gone");
             return None;
@@ -33,8 +37,12 @@ impl Shard {
                 return None;
             }
         };
-        let ticket = Journey::of(&mut req, None, &plan.uri, room);
-        self.pass_on(now, req, plan, vec![target], ticket);
+        let mut journey = Journey::of(&mut req, None, &plan.uri, room);
+        let (ends, toward) = dialog;
+        if ends.is_abroad(toward) {
+            journey.beyond = Some(self.beyond(ends.way(toward)));
+        }
+        self.pass_on(now, req, plan, vec![target], journey);
         None
     }
 
@@ -112,6 +120,7 @@ impl Shard {
             source: flow.peer,
             targets,
             failover: held.abroad.is_some(),
+            proves: held.beyond.is_some(),
             held,
         };
         let opened = self.proxy.open(now, &mut self.engine, order);

@@ -12,12 +12,16 @@
 
 mod abroad;
 mod call;
+mod challenge;
 mod dialog;
+mod on_phone;
 mod quota;
+mod talks;
 mod targets;
 
 pub(super) use call::Forwarding;
 pub(super) use quota::{Quotas, Room};
+pub(super) use talks::{Name, Talks};
 
 use super::front::Front;
 use super::listen;
@@ -29,7 +33,6 @@ use sip::header::Uri;
 use sip::proxy::{Ended, Marks, Plan, Proxy, Settings};
 use sip::{HeaderId, Method, RawMessage};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 
 /// Option tags that Proxy-Require may name.
 const EXTENSIONS: [&str; 0] = [];
@@ -41,10 +44,14 @@ pub(super) struct Journey {
     /// Who sent the first request; `None` within a dialog.
     from: Option<Address>,
     to: String,
+    /// Whom the first request was for.
+    callee: Option<Address>,
     call_id: String,
-    peer: SocketAddr,
-    /// The neighbour that it goes to.
+    flow: Flow,
+    /// The places of the neighbour that it goes to.
     abroad: Option<abroad::Visit>,
+    /// The neighbour whose challenges are not the caller's.
+    beyond: Option<challenge::Beyond>,
     _room: Room,
     /// The request's own place under the bounds of its person and source.
     _ticket: Option<Ticket>,
@@ -61,9 +68,11 @@ impl Journey {
             method: req.message.method().cloned().unwrap_or(Method::Invite),
             from,
             to: to.to_owned(),
+            callee: None,
             call_id: req.message.call_id().unwrap_or_default().to_owned(),
-            peer: req.flow.peer,
+            flow: req.flow,
             abroad: None,
+            beyond: None,
             _room: room,
             _ticket: req.ticket.take(),
         }
@@ -123,6 +132,16 @@ impl Shard {
         }
     }
 
+    /// Whether a request says that it is of a dialog that runs through us, and shows no pass. An ACK
+    /// is never answered, and a CANCEL is of its INVITE.
+    pub(super) fn is_stray(&self, flow: Flow, message: &RawMessage) -> bool {
+        let asks = message
+            .method()
+            .is_some_and(|method| !matches!(method, Method::Ack | Method::Cancel));
+        let within = || message.to().is_ok_and(|to| to.tag().is_some());
+        asks && message.has(HeaderId::Route) && within() && self.plan(flow, message).stray
+    }
+
     /// The checks of a request that is passed on (RFC 3261 16.3).
     pub(super) fn fit(&self, message: &RawMessage) -> Result<(), sip::verdict::Fault> {
         sip::verdict::verdict(message)?;
@@ -160,9 +179,9 @@ impl Shard {
             let from = from.as_deref().unwrap_or("within a dialog");
             let (method, to, call_id) = (held.method.as_str(), &held.to, &held.call_id);
             if (200..300).contains(&status) {
-                tracing::debug!(peer = %held.peer, method, from, to, call_id, status, branches, "SIP request passed on");
+                tracing::debug!(peer = %held.flow.peer, method, from, to, call_id, status, branches, "SIP request passed on");
             } else {
-                tracing::info!(peer = %held.peer, method, from, to, call_id, status, branches, ?cause, "SIP request passed on without success");
+                tracing::info!(peer = %held.flow.peer, method, from, to, call_id, status, branches, ?cause, "SIP request passed on without success");
             }
         }
     }

@@ -3,10 +3,12 @@
 use super::super::deliver::{fits, stream_place};
 use super::super::front::Front;
 use super::super::handle::Binding;
+use super::super::place::Named;
 use super::super::shard::{Req, Shard};
 use crate::core::command::PointInfo;
 use crate::front::SIP;
 use sip::flow::{Flow, Transport};
+use sip::header::NameAddr;
 use sip::proxy::{Ends, Target, records};
 use sip::{HeaderId, Method};
 
@@ -88,18 +90,23 @@ impl Shard {
             routes: binding.path.clone(),
             q,
             via: format!("{}{}", self.via(flow), self.alias(flow)),
-            record: self.records(req, flow),
+            record: self.records(req, flow, false),
             lines: Vec::new(),
         }
     }
 
     /// Our Record-Route for a request that makes a dialog: twice where the two sides differ in
     /// transport, family or address (RFC 5658 5), so that each side finds its own on top.
-    pub(super) fn records(&self, req: &Req, flow: Flow) -> Vec<String> {
+    /// `abroad`: to a neighbour.
+    pub(super) fn records(&self, req: &Req, flow: Flow, abroad: bool) -> Vec<String> {
         let message = &req.message;
         let method = message.method().unwrap_or(&Method::Invite);
         let within = message.to().is_ok_and(|to| to.tag().is_some());
-        let tag = message.from().ok().and_then(|from| from.tag());
+        let from = message.from().ok();
+        let tag = from.as_ref().and_then(NameAddr::tag);
+        let caller = from
+            .as_ref()
+            .map(|from| self.front.places.named(&from.uri, self.local(req.flow)));
         let (true, false, Some(tag)) = (records(method), within, tag) else {
             return Vec::new();
         };
@@ -107,6 +114,12 @@ impl Shard {
             caller: req.flow,
             callee: flow,
             boot: self.front.boot,
+            // Bound by now: nobody of ours has such an address.
+            caller_abroad: matches!(
+                caller,
+                Some(Named::Person(address)) if !self.front.places.is_ours(address.domain())
+            ),
+            callee_abroad: abroad,
         };
         let call_id = message.first(HeaderId::CallId).unwrap_or_default();
         let token = self.proxy.marks().token(&ends, call_id, tag.as_bytes());

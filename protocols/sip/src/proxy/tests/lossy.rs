@@ -264,6 +264,8 @@ impl World {
                             caller: flow(CALLER),
                             callee: flow(port),
                             boot: 0,
+                            caller_abroad: false,
+                            callee_abroad: false,
                         };
                         let token = bench.proxy.marks().token(&ends, b"call", b"a1");
                         target.record = vec![format!("<sip:{token}@192.0.2.99;lr>")];
@@ -277,6 +279,7 @@ impl World {
                         tag: "ours".to_owned(),
                         targets: targets.collect(),
                         failover: false,
+                        proves: false,
                         held: "held",
                     };
                     bench

@@ -12,6 +12,8 @@ fn ends() -> Ends {
             id: 0x0102_0304_0506,
         },
         boot: 77,
+        caller_abroad: false,
+        callee_abroad: true,
     }
 }
 
@@ -30,6 +32,8 @@ fn a_token_leads_both_ways_within_its_dialog_only() {
     let forth = within("a1", "b1", "");
     assert_eq!(marks.dialog(&token, &forth), Some((ends(), Toward::Callee)));
     assert_eq!(ends().way(Toward::Callee), ends().callee);
+    let abroad = [Toward::Callee, Toward::Caller].map(|toward| ends().is_abroad(toward));
+    assert_eq!(abroad, [true, false]);
     let back = within("b1", "a1", "");
     assert_eq!(marks.dialog(&token, &back), Some((ends(), Toward::Caller)));
     let stranger = within("b1", "c1", "");
@@ -49,6 +53,7 @@ fn a_token_leads_both_ways_within_its_dialog_only() {
     let udp = Ends {
         callee: flow(9),
         boot: 0,
+        caller_abroad: true,
         ..ends()
     };
     let token = marks.token(&udp, b"c1", b"a1");

@@ -1,5 +1,6 @@
 //! The proxy on virtual time.
 
+mod challenge;
 mod failover;
 mod forks;
 mod lossy;
@@ -74,6 +75,9 @@ pub(super) struct Bench {
     pub(super) server: Option<TxId>,
     /// Targets are places of one server.
     pub(super) failover: bool,
+    /// Challenges are kept back: these branches have got one.
+    pub(super) proves: bool,
+    pub(super) challenged: Vec<u64>,
 }
 
 impl Bench {
@@ -91,6 +95,8 @@ impl Bench {
             ended: Vec::new(),
             server: None,
             failover: false,
+            proves: false,
+            challenged: Vec::new(),
         }
     }
 
@@ -125,6 +131,7 @@ impl Bench {
             tag: "ours".to_owned(),
             targets,
             failover: self.failover,
+            proves: self.proves,
             held: "held",
         };
         let opened = self.proxy.open(self.now, &mut self.engine, order);
@@ -157,6 +164,9 @@ impl Bench {
                 ..
             } => {
                 assert!(Proxy::<()>::owns(token));
+                if self.proves && matches!(status, 401 | 407) {
+                    return self.challenged.push(token);
+                }
                 self.proxy.response(now, engine, token, status, message);
             }
             Event::Failed { token, why, .. } => self.proxy.failed(now, engine, token, why),

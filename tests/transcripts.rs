@@ -13,6 +13,8 @@
 //! server is asked to accept bob for alice
 //! ```
 
+#[path = "transcripts/conversation.rs"]
+mod conversation;
 mod support;
 
 use std::collections::BTreeMap;
@@ -167,48 +169,7 @@ impl Driver for Stage {
                 self.says(actor, account(whom), &long)
             }
             ["says", "to", whom] => self.says(actor, account(whom), &spoken(text)),
-            ["adds", whom] => {
-                self.told = self.actor(actor)?.add(account(whom))?;
-                Ok(())
-            }
-            ["opens", "with", whom @ ..] => {
-                self.told = self.actor(actor)?.open(&whom.join(" "))?;
-                Ok(())
-            }
-            ["tells", "all"] => {
-                self.told = self.actor(actor)?.tell(&spoken(text))?;
-                Ok(())
-            }
-            ["types", "to", "all"] => {
-                self.told = self.actor(actor)?.type_to_all()?;
-                Ok(())
-            }
-            ["hears", "typing", "in", "the", "conversation", "from", whom] => {
-                let wanted = self.actor(actor)?.typing_in_conversation(account(whom));
-                self.hears(actor, &wanted)
-            }
-            ["leaves"] => {
-                self.told = self.actor(actor)?.leave()?;
-                Ok(())
-            }
-            ["offers", "a", "file", "to", whom] => {
-                self.told = self.actor(actor)?.offer(account(whom))?;
-                Ok(())
-            }
-            ["hears", "in", "the", "conversation", "from", whom] => {
-                let wanted = self
-                    .actor(actor)?
-                    .in_conversation(account(whom), &spoken(text));
-                self.hears(actor, &wanted)
-            }
-            ["hears", "that", whom, "joined"] => self.news(actor, account(whom), true),
-            ["hears", "that", whom, "left"] => self.news(actor, account(whom), false),
-            ["is", "in", "with", others @ ..] => self.is_in(actor, others),
-            ["hears", "verbatim"] => {
-                let wanted = Heard::Other(text.to_owned());
-                self.hears(actor, &wanted)
-            }
-            ["types", "to", whom] => {
+            ["types", "to", whom] if *whom != "all" => {
                 self.told = self.actor(actor)?.typing(account(whom))?;
                 Ok(())
             }
@@ -255,7 +216,7 @@ impl Driver for Stage {
                 },
             ),
             ["hears", "a", "notice"] => self.notice(actor),
-            _ => Err(format!("no such step: {actor} {verb}")),
+            words => self.converse(actor, words, text),
         }
     }
 }
@@ -338,42 +299,6 @@ impl Stage {
             Some(Heard::Text { .. }) => Ok(()),
             other => Err(format!("{actor} should hear a notice, heard {other:?}")),
         }
-    }
-
-    fn news(&mut self, actor: &str, of: &str, joined: bool) -> Result<(), String> {
-        let who = self.actor(actor)?;
-        let heard = who.next_kind(false, PATIENCE);
-        match heard {
-            Some(heard) if who.is_news(&heard, of, joined) => Ok(()),
-            other => Err(format!(
-                "{actor} should hear of {of} (joined: {joined}), heard {other:?}"
-            )),
-        }
-    }
-
-    /// The client was brought into a conversation: it is told of all others, each once on a stack
-    /// that has the word, by one line on another.
-    fn is_in(&mut self, actor: &str, others: &[&str]) -> Result<(), String> {
-        let mut others: Vec<&str> = others.iter().map(|other| account(other)).collect();
-        others.sort_unstable();
-        let who = self.actor(actor)?;
-        let mut left = others.clone();
-        while !left.is_empty() {
-            match who.next_kind(false, PATIENCE) {
-                Some(Heard::Membership { from, joined: true }) if left.contains(&&*from) => {
-                    left.retain(|other| *other != from);
-                }
-                Some(Heard::Text { text, .. }) if text.contains(" added you to ") => break,
-                other => return Err(format!("{actor} should be brought in, heard {other:?}")),
-            }
-        }
-        let roster = who.roster()?;
-        if roster == others {
-            return Ok(());
-        }
-        Err(format!(
-            "{actor} should be in with {others:?}, is with {roster:?}"
-        ))
     }
 
     fn sees(&mut self, actor: &str, whom: &str, state: &str) -> Result<(), String> {

@@ -283,6 +283,12 @@ impl Chat {
         person.is_some_and(|person| self.member(person).is_some())
     }
 
+    fn is_invited(&self, person: Option<PersonId>) -> Option<PersonId> {
+        let mut invited = self.record.invited.iter();
+        let found = invited.find(|invited| Some(invited.member.person) == person)?;
+        Some(found.member.person)
+    }
+
     fn was_member(&self, person: Option<PersonId>) -> bool {
         let mut former = self.record.former.iter();
         former.any(|member| Some(member.person) == person)

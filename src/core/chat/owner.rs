@@ -6,7 +6,7 @@
 
 use super::words::{Order, opened, order};
 use super::{Chat, ChatCommand, ChatInfo, ChatRecord, Leg, Member, Opening, Say, aside};
-use crate::core::command::{Caller, Command, Fate, Reply};
+use crate::core::command::{Caller, Command, Fate, Outcome, Reply};
 use crate::core::delivery::{accepted, sent};
 use crate::core::effect::{Forward, ReplyTag};
 use crate::core::error::{Error, Limit, Unreachable};
@@ -179,6 +179,11 @@ impl User {
         (message, leg): (&mut Message, &Leg),
         tag: ReplyTag,
     ) -> Option<Done> {
+        if let Some(person) = self.chat.as_ref()?.is_invited(message.from_person) {
+            // He has heard of it: his answer has only overtaken the outcome.
+            self.chat_answered(fx, person, Outcome::Delivered);
+            return None;
+        }
         let former = self.chat.as_ref()?.was_member(message.from_person);
         let speaks = matches!(message.content, Content::Text(_) | Content::Join);
         match leg {

@@ -206,7 +206,12 @@ impl User {
     }
 
     /// Who was asked in has been reached, or has not.
-    fn chat_answered(&mut self, fx: &mut Fx<'_, '_>, person: PersonId, outcome: Outcome) {
+    pub(super) fn chat_answered(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        person: PersonId,
+        outcome: Outcome,
+    ) {
         let Some(mut invited) = self.chat_uninvite(fx, person) else {
             return;
         };

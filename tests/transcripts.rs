@@ -350,6 +350,9 @@ impl Stage {
         if let ["is", "asked", "to", answer, watcher, "for", owner] = words.as_slice() {
             return self.consents(owner, answer, watcher);
         }
+        if let ["lists", members @ ..] = words.as_slice() {
+            return self.lists(members);
+        }
         match verb {
             "is killed" => self.server.kill_and_restart(),
             "restarts" => self.server.stop_and_restart(),

@@ -402,7 +402,13 @@ impl User {
             .chain(talks)
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))
-            .chain(self.chat.as_ref().map(|chat| chat.ends(rules)))
+            // Once that is past, it waits for what is under way.
+            .chain(
+                self.chat
+                    .as_ref()
+                    .map(|chat| chat.ends(rules))
+                    .filter(|at| *at > now),
+            )
             .chain(self.telling.at)
             .chain(self.roll.at)
             .chain(self.acquaintances.iter().map(|known| known.until))

@@ -110,6 +110,12 @@ impl Directory {
         let local = chat_local(opening.conversation);
         let address = Address::new(&local, &opening.domain).map_err(|_| Error::UnknownDomain)?;
         let taken = self.resolve(&address);
+        let find = |person: &PersonId| self.account(*person);
+        let third = opening.first.as_ref().and_then(|(_, to)| find(to));
+        opening.third = third.filter(|account| account.node.is_none());
+        if opening.first.is_some() && opening.third.is_none() {
+            return Err(Error::Unsupported);
+        }
         self.change_chats(|chats| {
             if chats.all.contains_key(&owner_of(opening.conversation)) {
                 return Ok(());
@@ -122,9 +128,7 @@ impl Directory {
             chats.put(opening.conversation, address, opening.creator);
             Ok(())
         })?;
-        let find = |person: &PersonId| self.account(*person);
         opening.accounts = opening.people.iter().filter_map(find).collect();
-        opening.third = opening.first.as_ref().and_then(|(_, to)| find(to));
         Ok(())
     }
 
@@ -158,7 +162,8 @@ impl Directory {
         let leg = match submit.conversation {
             Some(_) if chat == to && named.is_some_and(|(named, _)| named == to) => Leg::Own,
             _ if chat == to => Leg::All,
-            _ => Leg::One(self.account(to)?),
+            // A list or a device is nobody to talk to: what it gets is its own.
+            _ => Leg::One(self.account(to).filter(|account| account.node.is_none())?),
         };
         Some(Goal::Chat(chat, conversation, leg))
     }

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) chat: Option<String>,
     /// The next thing that comes to this person's mesh client is answered "has left".
     pub(crate) hanging: BTreeSet<usize>,
+    /// Who takes nothing and says nothing.
+    pub(crate) silent: BTreeSet<usize>,
     /// Events so far.
     pub(crate) events: usize,
 }
@@ -51,6 +53,9 @@ impl Outbound for Front {
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.events += 1;
+        if state.silent.contains(&number(person)) {
+            return;
+        }
         let outcome = take(&mut state, self.stack, number(person), &message);
         drop(state);
         let command = Command::Outcome {

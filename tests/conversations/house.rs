@@ -67,6 +67,11 @@ impl House {
         house
     }
 
+    /// Lets time pass.
+    pub(crate) fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
     /// Dies and comes back with what was stored.
     pub(crate) async fn crash(&mut self) {
         self.store = Arc::new(self.store.snapshot());
@@ -184,6 +189,15 @@ impl House {
         }
     }
 
+    /// Messages under way to a person.
+    pub(crate) async fn pending(&self, who: usize) -> usize {
+        let standing = Command::Standing;
+        match self.call(person(who), &caller(who, MESH), standing).await {
+            Ok(Reply::Standing(standing)) => standing.pending,
+            other => panic!("no standing: {other:?}"),
+        }
+    }
+
     /// Until nothing is under way: several rounds in which nobody has anything to do any more.
     pub(crate) async fn settle(&self) {
         let mut quiet = 0;
@@ -191,12 +205,7 @@ impl House {
         while quiet < 4 {
             let mut pending = self.chat().await.map_or(0, |chat| chat.pending);
             for who in 0..PEOPLE {
-                let standing = Command::Standing;
-                let answer = self.call(person(who), &caller(who, MESH), standing).await;
-                match answer {
-                    Ok(Reply::Standing(standing)) => pending += standing.pending,
-                    other => panic!("no standing: {other:?}"),
-                }
+                pending += self.pending(who).await;
             }
             let events = self.state().events;
             quiet = if pending == 0 && events == before {

@@ -16,10 +16,12 @@ mod clients;
 mod house;
 mod model;
 
+use house::{House, plain};
 use model::{Deed, deeds, play};
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::TestRunner;
 use std::cell::Cell;
+use tristack::core::message::Content;
 
 /// Roster truth, each text exactly once per stack, one order, over restarts.
 #[test]
@@ -93,4 +95,45 @@ fn the_plain_cases() {
     ] {
         assert_eq!(play(&deeds), deeds.len(), "all of {deeds:?} can be done");
     }
+}
+
+/// Decision 19: what was acknowledged is not lost with the process, and comes once.
+#[tokio::test]
+async fn what_was_acknowledged_comes_after_a_crash() {
+    let mut house = House::new().await;
+    house.copy(0, 1, plain("hi")).await.expect("a text");
+    house.copy(0, 2, Content::Join).await.expect("a join");
+    house.settle().await;
+    let chat = house.state().chat.clone().expect("a chat address");
+    // Person 2's client has been reached and says nothing.
+    house.state().silent.insert(2);
+    let text = house.text();
+    let writes = house.write(1, clients::PAGER, &chat, &text);
+    let waits = async {
+        // Until the copy is with the silent client.
+        while house.pending(2).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        house.pass(std::time::Duration::from_secs(5));
+    };
+    let (told, ()) = tokio::join!(writes, waits);
+    told.expect("stored, so acknowledged");
+    house.state().silent.clear();
+    house.crash().await;
+    let heard = house
+        .state()
+        .heard
+        .get(&(2, clients::MESH))
+        .cloned()
+        .unwrap_or_default();
+    let copies = heard.iter().filter(|(_, shown)| *shown == text).count();
+    assert_eq!(copies, 1, "{heard:?}");
+    let heard = house
+        .state()
+        .heard
+        .get(&(0, clients::MESH))
+        .cloned()
+        .unwrap_or_default();
+    let copies = heard.iter().filter(|(_, shown)| *shown == text).count();
+    assert_eq!(copies, 1, "who had it has it once: {heard:?}");
 }

@@ -8,6 +8,7 @@
 //! alice tells all: hello
 //! bob hears in the conversation from alice: hello
 //! bob leaves
+//! server lists alice carol
 //! ```
 
 use super::support::actor::Heard;
@@ -100,5 +101,40 @@ impl Stage {
         Err(format!(
             "{actor} should be in with {others:?}, is with {roster:?}"
         ))
+    }
+
+    /// The operator's view: one conversation with these members, and where each is signed in.
+    pub(super) fn lists(&mut self, members: &[&str]) -> Result<(), String> {
+        let rows = self.asked(&["conversation", "list", "--json"])?;
+        let rows = rows.as_array().ok_or("no list")?;
+        let [row] = rows.as_slice() else {
+            return Err(format!("one conversation expected: {rows:?}"));
+        };
+        let address = row["address"].as_str().unwrap_or_default().to_owned();
+        let shown = self.asked(&["conversation", "show", &address, "--json"])?;
+        let named = |row: &serde_json::Value| {
+            let stacks = row["stacks"].as_array().map_or(0, Vec::len);
+            let who = row["address"].as_str().unwrap_or_default();
+            let name = who.split('@').next().unwrap_or_default().to_owned();
+            if stacks == 0 {
+                format!("{name} nowhere")
+            } else {
+                name
+            }
+        };
+        let all = shown[0]["members"].as_array().cloned().unwrap_or_default();
+        let mut found: Vec<String> = all.iter().map(named).collect();
+        found.sort();
+        if found == members {
+            return Ok(());
+        }
+        Err(format!("{members:?} expected, {found:?} listed"))
+    }
+
+    fn asked(&self, arguments: &[&str]) -> Result<serde_json::Value, String> {
+        let output = self.server.command(arguments).output();
+        let output = output.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 }

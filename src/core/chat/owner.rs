@@ -10,6 +10,7 @@ use crate::core::command::{Caller, Command, Fate, Outcome, Reply};
 use crate::core::delivery::{accepted, sent};
 use crate::core::effect::{Forward, ReplyTag};
 use crate::core::error::{Error, Limit, Unreachable};
+use crate::core::event::Event;
 use crate::core::id::{ConversationId, PersonId, PointId};
 use crate::core::message::{Content, InChat, Message, Original};
 use crate::core::node::{INSIDE, member_point};
@@ -139,6 +140,9 @@ impl User {
     fn chat_say(&mut self, fx: &mut Fx<'_, '_>, caller: &Caller, say: Say, tag: ReplyTag) -> Done {
         let Say { mut message, leg } = say;
         let Some(chat) = &mut self.chat else {
+            // Its beginning was never stored: what is said under its name is a pair's again.
+            let chat = self.person();
+            fx.emit(INSIDE, Event::ChatEnded { chat });
             return Err(Error::UnknownUser);
         };
         message.conversation = chat.record.conversation;

@@ -168,6 +168,11 @@ impl Credentials {
         self.encrypt(&person.0.to_be_bytes(), &plain)
     }
 
+    /// Whether the secret proves only the names it was made for.
+    pub fn names_only(&self, account: &Account) -> bool {
+        matches!(self.unseal(account), Ok(Opened::Verifiers(_)))
+    }
+
     fn unseal(&self, account: &Account) -> Result<Opened, CredentialError> {
         let plain = self.decrypt(&account.person.0.to_be_bytes(), &account.secret)?;
         let (kind, text) = plain.split_first().ok_or(CredentialError::Unsealed)?;

@@ -1,6 +1,7 @@
 //! Tristack: RVP and SIP/SIMPLE over one presence and instant-messaging core.
 
 pub mod admin;
+pub mod archive;
 pub mod cli;
 pub mod client;
 pub mod config;

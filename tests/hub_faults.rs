@@ -19,10 +19,10 @@ use support::stage::{
     Collector, FIDELITY, STACK, Stage, caller, delivery, look, memory, one_shard, person,
     set_property, sign_in, text, within,
 };
-use tristack::core::command::{Command, Outcome, Reply};
+use tristack::core::command::{Command, Fate, Outcome, Reply};
 use tristack::core::error::Error;
 use tristack::core::event::{Event, Outbound};
-use tristack::core::port::Store;
+use tristack::core::port::{Store, Write};
 use tristack::hub::{ReplyTo, Settings};
 
 #[tokio::test]
@@ -223,4 +223,71 @@ async fn stopping_answers_what_is_open_and_refuses_what_is_new() {
     assert!(matches!(answer, Ok(Reply::Sent(_))), "{answer:?}");
     within(stopping).await.unwrap();
     assert_eq!(stage.hub.stats().commit_failures.get(), 0);
+}
+
+/// Issue 5 section 4: what was acknowledged is in every prefix of the log that holds its commit.
+#[tokio::test]
+async fn a_write_log_replayed_to_every_prefix_loses_nothing_acknowledged() {
+    let keeping = || {
+        let mut settings = one_shard();
+        settings.rules.away = ["example.com".to_owned()].into();
+        settings
+    };
+    let store = memory(2).await;
+    let mut stage = Stage::new(&store, keeping()).await;
+    // When each text was acknowledged, in commits.
+    let mut acknowledged = Vec::new();
+    for body in ["one", "two", "three", "four"] {
+        let kept = stage.call(1, text(1, 2, 1, body)).await;
+        let Ok(Reply::Sent(sent)) = kept else {
+            panic!("{kept:?}");
+        };
+        assert_eq!(sent.fate, Fate::Kept);
+        acknowledged.push((store.journal().len(), sent.message));
+    }
+    stage.call(2, sign_in("sip:2")).await.unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(stage.take_delivery(Outcome::Delivered).await.id);
+    }
+    stage.hub.stop().await;
+    let log = store.journal();
+    assert!(log.len() > 8, "each step is a commit: {}", log.len());
+    for prefix in 0..=log.len() {
+        let again = memory(2).await;
+        // Numbers are reserved beside the log.
+        again.reserve(100_000).await.unwrap();
+        let (mut there, mut done) = (Vec::new(), Vec::new());
+        for batch in &log[..prefix] {
+            for write in batch {
+                match write {
+                    Write::PutKept(record) => there.push(record.message.id),
+                    Write::DeleteKept(_, id) => done.push(*id),
+                    _ => {}
+                }
+            }
+            again.commit(batch.clone()).await.unwrap();
+        }
+        assert!(
+            done.iter().all(|id| taken.contains(id)),
+            "deleted, not taken"
+        );
+        there.retain(|id| !done.contains(id));
+        there.sort_unstable();
+        there.dedup();
+        let held = |(at, id): &(usize, _)| *at > prefix || there.contains(id) || done.contains(id);
+        assert!(acknowledged.iter().all(held), "lost at {prefix}");
+        let mut stage = Stage::new(&again, keeping()).await;
+        stage.call(2, sign_in("sip:2")).await.unwrap();
+        let mut delivered = Vec::new();
+        for _ in 0..there.len() {
+            delivered.push(stage.take_delivery(Outcome::Delivered).await.id);
+        }
+        assert_eq!(delivered, there, "once and in order, at {prefix}");
+        stage.hub.stop().await;
+        while let Some(event) = stage.event_now() {
+            assert!(delivery(&event).is_none(), "once more at {prefix}");
+        }
+        assert!(again.person(person(2)).await.unwrap().kept.is_empty());
+    }
 }

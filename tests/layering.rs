@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Parts of `src`, and the other parts each may name by `crate::`.
-const PARTS: [(&str, &[&str]); 17] = [
+const PARTS: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("hub", &["core"]),
+    ("archive", &["core", "telemetry"]),
+    ("hub", &["core", "archive"]),
     ("config", &["core"]),
     ("net", &["config"]),
     ("winbind", &["gate"]),
     ("kerberos", &["gate"]),
     ("telemetry", &["config"]),
-    ("storage", &["core"]),
+    ("storage", &["core", "archive"]),
     ("credentials", &["core", "config"]),
     ("gate", &["core", "hub", "config", "credentials"]),
     ("client", &["core", "net"]),
@@ -33,22 +34,42 @@ const PARTS: [(&str, &[&str]); 17] = [
             "storage",
             "telemetry",
             "portal",
+            "archive",
         ],
     ),
     ("front/mapping", &["core"]),
+    ("front/family", &[]),
     (
         "front/rvp",
-        &["core", "hub", "config", "net", "gate", "front/mapping"],
+        &[
+            "core",
+            "hub",
+            "config",
+            "net",
+            "gate",
+            "telemetry",
+            "front/mapping",
+            "front/family",
+        ],
     ),
     (
         "front/sip",
-        &["core", "hub", "config", "net", "gate", "front/mapping"],
+        &[
+            "core",
+            "hub",
+            "config",
+            "net",
+            "gate",
+            "front/mapping",
+            "front/family",
+        ],
     ),
 ];
 
 /// External crates that a part may name, among those that are restricted at all.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
+    ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
     ("config", &["toml"]),
     (
@@ -88,6 +109,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ),
     ("control", &["tokio", "getrandom"]),
     ("front/mapping", &["toml"]),
+    ("front/family", &[]),
     (
         "front/rvp",
         &[
@@ -249,7 +271,7 @@ fn target(path: &str) -> Option<String> {
     let first = names.next()?.trim();
     if first == "front" {
         return Some(match names.next().map(str::trim) {
-            Some(second @ ("rvp" | "sip" | "mapping")) => format!("front/{second}"),
+            Some(second @ ("rvp" | "sip" | "mapping" | "family")) => format!("front/{second}"),
             // The list of stacks.
             _ => return None,
         });

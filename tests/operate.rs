@@ -5,11 +5,11 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor};
-use support::server::Server;
+use support::server::{Server, get};
 use support::temporary::Temporary;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,15 +24,6 @@ fn asks(server: &Server, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {text}{errors}");
     text
-}
-
-fn get(server: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(server).expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }
 
 #[test]
@@ -85,6 +76,75 @@ fn operators_see_who_is_there_and_what_became_of_a_message() {
         let found = steps[at..].find(step);
         at += found.unwrap_or_else(|| panic!("{step} in its place:\n{steps}"));
     }
+}
+
+#[test]
+fn operators_see_devices_and_rule_on_them() {
+    let server = Server::start(&["alice", "bob"]);
+    let (mut letters, mut phone) = (
+        rvp(&server, "alice"),
+        SipActor::udp("alice", server.sip_udp).expect("alice"),
+    );
+    letters.sign_in().expect("signs in");
+    phone.sign_in().expect("signs in");
+    let alice = "alice@example.com";
+    let who = || asks(&server, &["who", alice]);
+    let count = || who().matches("- device ").count();
+    assert_eq!(
+        count(),
+        2,
+        "two clients, as far as anybody knows:\n{}",
+        who()
+    );
+    let json = asks(&server, &["who", alice, "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let points = rows.pointer("/0/points").and_then(|p| p.as_array());
+    let points: Vec<String> = points
+        .expect("points")
+        .iter()
+        .map(|point| point["id"].to_string())
+        .collect();
+    let device = |what: &str| asks(&server, &["device", what, alice, &points[0], &points[1]]);
+    device("pin");
+    assert_eq!(count(), 1);
+    assert!(who().contains("pinned by an operator"), "{}", who());
+    device("split");
+    assert_eq!(count(), 2);
+    assert!(who().contains("two devices, by an operator"), "{}", who());
+    device("free");
+    assert!(!who().contains("by an operator"), "{}", who());
+    asks(
+        &server,
+        &[
+            "user",
+            "set",
+            alice,
+            "--delivery",
+            "most_active",
+            "--prefer",
+            "sip",
+        ],
+    );
+    let told = "texts go to: most_active (this person's own), sip preferred";
+    assert!(who().contains(told), "{}", who());
+    asks(&server, &["user", "rename", alice, "alicia@example.com"]);
+    assert!(who().contains("also alice@example.com"), "{}", who());
+    let mut bob = rvp(&server, "bob");
+    bob.sign_in().expect("bob signs in");
+    assert_eq!(bob.say("alice", "by the old name").expect("an answer"), 200);
+    assert_eq!(
+        bob.say("alicia", "by the new name").expect("an answer"),
+        200
+    );
+    let wrong = server
+        .command(&["device", "pin", alice, "1", "2"])
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&wrong.stdout).into_owned();
+    assert!(
+        !wrong.status.success() && said.contains("no such sign-in"),
+        "{said}"
+    );
 }
 
 /// SIGTERM to a process of ours.

@@ -228,7 +228,34 @@ fn matrix() -> String {
         }
         out.push('\n');
     }
+    own_rows(&mut out, &table);
     out
+}
+
+/// What a person does on one device, on the others.
+fn own_rows(out: &mut String, table: &FidelityTable) {
+    let column = |stack: Stack| {
+        let found = table.columns().iter().find(|(name, _)| *name == stack);
+        found.expect("a column").1
+    };
+    let word = |fidelity| match fidelity {
+        Fidelity::Exact | Fidelity::Adapted => "to clients that watch themselves",
+        Fidelity::Dropped => "not shown",
+        Fidelity::Refused => "-",
+    };
+    for (name, own) in [
+        (
+            "one's own state, on one's other devices",
+            [RVP, SIP].map(|s| column(s).own_state),
+        ),
+        (
+            "one's own texts, on one's other devices",
+            [RVP, SIP].map(|s| column(s).own_texts),
+        ),
+    ] {
+        let [rvp, sip] = own.map(word);
+        let _ = writeln!(out, "| {name} | {rvp} | {sip} | {rvp} | {sip} |");
+    }
 }
 
 #[test]

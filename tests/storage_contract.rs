@@ -17,9 +17,11 @@ use support::records::{access, account, address, chat, kept, point, property, pu
 use support::temporary::Temporary;
 use tristack::core::access::Scheme;
 use tristack::core::address::Address;
+use tristack::core::archive::Archive;
 use tristack::core::contacts::ContactList;
+use tristack::core::devices::{DeviceRules, Mark, Policy, Ruling, Split, SplitWhy};
 use tristack::core::documents::{DocumentId, DocumentInfo};
-use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, WatchId};
+use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use tristack::core::node::{Holder, Node};
 use tristack::core::port::{
     BacklogRecord, PersonRecords, Secret, Store, StoreError, TargetRecord, Write,
@@ -27,12 +29,20 @@ use tristack::core::port::{
 use tristack::core::time::Time;
 use tristack::storage::{Faulty, Memory, Postgres, Sqlite, open};
 
+#[path = "contract/archive.rs"]
+mod archive;
+
+use archive::{
+    bodies_are_erased_and_rows_stay, holds_are_kept_by_case,
+    rows_are_chained_in_the_order_of_commits, words_find_rows,
+};
+
 const ALICE: PersonId = PersonId(0xa11ce);
 const BOB: PersonId = PersonId(u128::MAX);
 
 /// How a test gets a storage, and the same one again after a restart.
 trait Kind {
-    type Store: Store;
+    type Store: Store + Archive;
     fn open(&self) -> impl Future<Output = Self::Store>;
     fn close(&self, store: Self::Store) -> impl Future<Output = ()>;
 }
@@ -92,6 +102,7 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
             document("rules", "a b/ü", u64::MAX),
         ],
         contacts: Some(contacts()),
+        devices: Some(devices()),
         kept: vec![kept(person, 9), kept(person, u128::MAX)],
         changed: Some(Time(1_000_000)),
         chat: Some(Box::new(chat(person))),
@@ -114,6 +125,8 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
     }
     writes.push(Write::PutContacts(person, contacts()));
     writes.push(Write::PutChat(Box::new(chat(person))));
+    writes.push(Write::PutDevices(person, DeviceRules::default()));
+    writes.push(Write::PutDevices(person, devices()));
     writes.push(Write::PutChange(person, Time(999_999)));
     writes.push(Write::PutChange(person, Time(1_000_000)));
     writes.extend(records.kept.iter().cloned().map(Write::PutKept));
@@ -450,6 +463,31 @@ fn contacts() -> ContactList {
     list
 }
 
+fn devices() -> DeviceRules {
+    let mark = |stack: &str, machine: Option<&str>| Mark {
+        stack: Stack::named(stack),
+        machine: machine.map(Into::into),
+        source: machine.is_none().then(|| [192, 0, 2, 7].into()),
+        family: Some("messenger".into()),
+    };
+    DeviceRules {
+        policy: Some(Policy::MostActive),
+        preferred: Some(Stack::named("sip")),
+        rulings: vec![Ruling {
+            one: mark("rvp", Some("DESK-7")),
+            other: mark("sip", None),
+            together: true,
+            at: Time(7),
+        }],
+        splits: vec![Split {
+            one: PointId(1),
+            other: PointId(0x7fff_ffff),
+            why: SplitWhy::WroteAlone,
+            at: Time(8),
+        }],
+    }
+}
+
 async fn documents_and_their_octets(kind: &impl Kind) {
     let store = kind.open().await;
     let info = document("lists", "index", 1);
@@ -594,6 +632,10 @@ suites!(
     a_removed_account_leaves_nothing,
     who_is_live,
     documents_and_their_octets,
+    rows_are_chained_in_the_order_of_commits,
+    words_find_rows,
+    bodies_are_erased_and_rows_stay,
+    holds_are_kept_by_case,
     numbers_are_never_given_twice,
     every_prefix_holds_what_was_acknowledged,
 );

@@ -11,6 +11,7 @@
 //! bob hears from alice: hello
 //! server is killed
 //! server is asked to accept bob for alice
+//! server is asked to pin bob
 //! ```
 
 #[path = "transcripts/conversation.rs"]
@@ -201,6 +202,7 @@ impl Driver for Stage {
                     },
                 )
             }
+            ["hears", "late", "from", whom] => self.hears_late(actor, account(whom), &spoken(text)),
             ["hears", whom, "typing"] => self.hears(
                 actor,
                 &Heard::Typing {
@@ -255,6 +257,11 @@ impl Stage {
                 }
                 "sip" => Box::new(SipActor::udp(user, self.server.sip_udp)?),
                 "tcp" => Box::new(SipActor::tcp(user, self.server.sip_tcp)?),
+                // COMPAT(Windows Messenger): both its services.
+                "messenger" => {
+                    let actor = SipActor::udp(user, self.server.sip_udp)?;
+                    Box::new(actor.with("RTC/1.3.5470 (Messenger 5.1.0680)"))
+                }
                 other => return Err(format!("no such stack: {other}")),
             };
             self.cast.insert(name.to_owned(), actor);
@@ -292,6 +299,54 @@ impl Stage {
             Some(heard) if heard == *wanted => Ok(()),
             other => Err(format!("{actor} should hear {wanted:?}, heard {other:?}")),
         }
+    }
+
+    /// A text that was kept: RVP shows when it was sent, SIP has a header for that.
+    fn hears_late(&mut self, actor: &str, whom: &str, wanted: &str) -> Result<(), String> {
+        match self.actor(actor)?.next_kind(false, PATIENCE) {
+            Some(Heard::Text { from, text }) if from == whom => {
+                let sip = matches!(self.mix.get(actor).map(String::as_str), Some("sip" | "tcp"));
+                let rest = match text.split_once(" UTC] ") {
+                    Some((stamp, rest)) if !sip && stamp.starts_with("[20") => Some(rest),
+                    None if sip => Some(&*text),
+                    _ => None,
+                };
+                if rest == Some(wanted) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{actor} should hear late {wanted:?}, heard {text:?}"
+                ))
+            }
+            other => Err(format!(
+                "{actor} should hear late {wanted:?}, heard {other:?}"
+            )),
+        }
+    }
+
+    /// The operator says that a person's two sign-ins are one device, or two.
+    fn rules(&self, what: &str, whom: &str) -> Result<(), String> {
+        let whom = format!("{}@example.com", account(whom));
+        let mut who = self.server.command(&["who", &whom, "--json"]);
+        let output = who.output().map_err(|error| error.to_string())?;
+        let people: serde_json::Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        let points: Vec<String> = people
+            .pointer("/0/points")
+            .and_then(|points| points.as_array())
+            .into_iter()
+            .flatten()
+            .map(|point| point["id"].to_string())
+            .collect();
+        let [one, other] = points.as_slice() else {
+            return Err(format!("two points expected: {people}"));
+        };
+        let mut command = self.server.command(&["device", what, &whom, one, other]);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     fn notice(&mut self, actor: &str) -> Result<(), String> {
@@ -352,6 +407,9 @@ impl Stage {
         }
         if let ["lists", members @ ..] = words.as_slice() {
             return self.lists(members);
+        }
+        if let ["is", "asked", "to", what @ ("pin" | "split"), whom] = words.as_slice() {
+            return self.rules(what, whom);
         }
         match verb {
             "is killed" => self.server.kill_and_restart(),

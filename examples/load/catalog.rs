@@ -55,7 +55,7 @@ const fn long(workload: Workload) -> Workload {
 
 /// All of them, in the order they are run.
 #[rustfmt::skip] // one line each
-pub(crate) const WORKLOADS: [Workload; 23] = [
+pub(crate) const WORKLOADS: [Workload; 25] = [
     both("register", "sip", 400, "REGISTER refresh with Digest, UDP"),
     both("sip-sip", "sip", 400, "MESSAGE relayed with Digest, UDP"),
     both("sip-sip-tcp", "sip", 400, "the same over TCP"),
@@ -69,6 +69,8 @@ pub(crate) const WORKLOADS: [Workload; 23] = [
     ours("fanout-rvp", "rvp", 400, "presence to callbacks at full rate, 100 x 100"),
     ours("sip-rvp", "bridge", 400, "texts from SIP to RVP"),
     ours("rvp-sip", "bridge", 400, "texts from RVP to SIP"),
+    ours("archive", "archive", 400, "texts with the archive off, on, required"),
+    long(ours("archive-1m", "archive", 10, "search and export of a million archived messages")),
     ours("signed-in", "memory", 0, "memory of --users people, half on each stack"),
     both("idle", "memory", 10, "memory per idle TCP and TLS connection, 4,000 each"),
     both("users", "memory", 20_000, "memory per registered SIP user (takes 70 s)"),

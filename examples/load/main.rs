@@ -82,6 +82,7 @@ Workloads, by family:
   sip     register sip-sip sip-sip-tcp publish notify-20x50 notify-1x500 fanout-sip
   rvp     rvp-rvp renew change-500 fanout-rvp
   bridge  sip-rvp rvp-sip
+  archive archive (messages with it off, on, required) archive-1m (with --long or by name)
   memory  signed-in idle users subscriptions
   faults  dead slow slowloris restart half-open (with --long or by name)
   soak    churn (with --long or by name)
@@ -201,6 +202,7 @@ async fn run(
         let setup = Setup {
             users,
             tls: workload.name == "idle",
+            archive: None,
             also: island.as_ref().map(|island| island.address),
         };
         let mut server = Server::start(options, setup)?;
@@ -210,6 +212,10 @@ async fn run(
         };
         let mut result = result.map_err(named)?;
         server.stop();
+        if workload.name == "archive" {
+            let cost = work::archive::cost(options, setup, &plan, &result).await;
+            result.extend(cost.map_err(named)?);
+        }
         if let Some(program) = other.filter(|_| workload.compared) {
             eprintln!("load: {} on Kamailio ...", workload.name);
             let peer = kamailio::start(program, options, setup)?;
@@ -237,6 +243,8 @@ async fn ours(
         "rvp-rvp" => work::relay::against_echo(server, plan).await,
         "renew" => work::relay::renew(server, plan).await,
         "change-500" => work::relay::change(server, plan).await,
+        "archive-1m" => work::archived::million(server).await,
+        "archive" => work::archive::without(server, plan).await,
         "fanout-sip" => work::fanout::fan_out(server, plan, Kind::Sip).await,
         "fanout-rvp" => work::fanout::fan_out(server, plan, Kind::Rvp).await,
         "signed-in" => work::memory::signed_in(server, users).await,

@@ -2,36 +2,65 @@
 
 use crate::net::{Conn, Listener, Tasks};
 use axum::Router;
-use axum::extract::State;
+use axum::extract;
 use axum::http::StatusCode;
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Time for a request's head, and between requests.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// How a part of the server is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Well.
+    Green,
+    /// Not well, but it works.
+    Yellow(&'static str),
+    /// Not at all.
+    Red(&'static str),
+}
+
+/// Says how a part is doing.
+pub type Check = Box<dyn Fn() -> Health + Send + Sync>;
+
 /// Whether the server takes work. Cloning shares.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    ready: AtomicBool,
+    check: OnceLock<Check>,
+}
 
 impl Readiness {
+    /// Whose health is told as well; the first call counts.
+    pub fn watch(&self, check: Check) {
+        let _ = self.0.check.set(check);
+    }
+
     /// All listeners accept.
     pub fn ready(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.ready.store(true, Ordering::Release);
     }
 
     /// Stopping: a load balancer should look elsewhere.
     pub fn stopping(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.ready.store(false, Ordering::Release);
     }
 
     /// Whether the server takes work.
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    fn health(&self) -> Health {
+        self.0.check.get().map_or(Health::Green, |check| check())
     }
 }
 
@@ -45,16 +74,29 @@ pub async fn serve(listener: Listener, tasks: Tasks, readiness: Readiness) {
 
 fn router(readiness: Readiness) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(readiness)
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
-    if readiness.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+/// The process lives: what is wrong with it is said, but starting it again would not help.
+async fn healthz(extract::State(readiness): extract::State<Readiness>) -> String {
+    match readiness.health() {
+        Health::Green => "ok\n".to_owned(),
+        Health::Yellow(what) => format!("ok\nyellow: {what}\n"),
+        Health::Red(what) => format!("ok\nred: {what}\n"),
+    }
+}
+
+async fn readyz(extract::State(readiness): extract::State<Readiness>) -> (StatusCode, String) {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    if !readiness.is_ready() {
+        return (unavailable, "not ready\n".to_owned());
+    }
+    match readiness.health() {
+        Health::Green => (StatusCode::OK, "ready\n".to_owned()),
+        Health::Yellow(what) => (StatusCode::OK, format!("ready\nyellow: {what}\n")),
+        Health::Red(what) => (unavailable, format!("not ready\nred: {what}\n")),
     }
 }
 
@@ -108,6 +150,22 @@ mod tests {
         );
         readiness.ready();
         assert_eq!(get_status(at, "/readyz").await, "HTTP/1.1 200 OK");
+        let health = Arc::new(std::sync::atomic::AtomicU8::new(0));
+        let asked = Arc::clone(&health);
+        readiness.watch(Box::new(move || match asked.load(Ordering::Acquire) {
+            0 => Health::Green,
+            1 => Health::Yellow("so so"),
+            _ => Health::Red("not at all"),
+        }));
+        for (now, ready) in [
+            (1, "HTTP/1.1 200 OK"),
+            (2, "HTTP/1.1 503 Service Unavailable"),
+            (0, "HTTP/1.1 200 OK"),
+        ] {
+            health.store(now, Ordering::Release);
+            assert_eq!(get_status(at, "/readyz").await, ready);
+            assert_eq!(get_status(at, "/healthz").await, "HTTP/1.1 200 OK");
+        }
         assert_eq!(get_status(at, "/users").await, "HTTP/1.1 404 Not Found");
         assert!(tasks.finish(Duration::from_secs(10)).await);
     }

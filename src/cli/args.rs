@@ -85,12 +85,22 @@ pub(super) enum Command {
     /// Add, change and remove accounts; works while the server runs and while it does not
     #[command(subcommand)]
     User(UserCommand),
+    /// Which sign-ins of a person are one device (asks the running server)
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Nodes beyond people: groups, devices, shipments; with distribution lists
     #[command(subcommand)]
     Node(NodeCommand),
     /// URLs that a node's notifications are sent to
     #[command(subcommand)]
     Target(TargetCommand),
+    /// What was archived: search it, show it, hand it out, check that nobody changed it
+    ///
+    /// Archiving is set by `[archive] policy` (off, on, required), per domain, group and person. The
+    /// archive is append-only, each row chained to the one before it. Whoever looks into it leaves a
+    /// note there: who, when, why (`--reason`). Works while the server runs and while it does not.
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// The self-service page for app passwords
     #[command(subcommand)]
     Portal(PortalCommand),
@@ -188,6 +198,37 @@ pub(super) enum UserCommand {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Which of a person's devices get a text
+    ///
+    /// `all`: every device, each once. `most_active`: the one the conversation is held on, else the
+    /// one used last. `preferred`: the one the conversation is held on, else the preferred one. The
+    /// others get it when that one fails. `default` takes the person's own setting away.
+    #[command(
+        after_help = "Examples:\n  tristack user set alice@example.com --delivery most_active\n  tristack user set alice@example.com --prefer sip"
+    )]
+    Set {
+        /// user@domain
+        address: String,
+        /// all, most_active, preferred or default
+        #[arg(long, value_name = "POLICY", required_unless_present = "prefer")]
+        delivery: Option<String>,
+        /// The stack that a device gets texts by where the conversation does not say: rvp, sip or
+        /// default
+        #[arg(long, value_name = "STACK")]
+        prefer: Option<String>,
+    },
+    /// Give an account another address; the old one still leads to it
+    ///
+    /// What others have allowed or forbidden to the old address holds for the new one.
+    #[command(
+        after_help = "Example:\n  tristack user rename alice@example.com alice.smith@example.com"
+    )]
+    Rename {
+        /// user@domain as it is
+        address: String,
+        /// user@domain to be
+        to: String,
+    },
     /// Add or change many accounts from a CSV file
     ///
     /// The first line is `address,password,display_name`. Accounts that exist are changed; an
@@ -198,6 +239,183 @@ pub(super) enum UserCommand {
         /// The file
         #[arg(value_name = "FILE.csv")]
         file: PathBuf,
+    },
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(super) enum ArchiveCommand {
+    /// Search, newest first
+    ///
+    /// All of a query must hold: words; "phrases" in quotes; from: and to: (an address, the name
+    /// before the @, or @domain); with: (either side, or a member); before: and after: (2026-11-29 or
+    /// 2026-11-29T14:30, UTC); conversation: (an id). Case and accents do not matter.
+    #[command(
+        after_help = "Examples:\n  tristack archive search --reason 'case 17' merger from:alice@example.com after:2026-11-01\n  tristack archive search --reason audit '\"lunch at noon\" with:bob'\n  tristack archive search --reason audit @example.com --json"
+    )]
+    Search {
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Most messages shown (1 to 100)
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// Go on: only messages before this row (printed at the end of a page)
+        #[arg(long, value_name = "ROW")]
+        below: Option<u64>,
+        /// The query
+        #[arg(value_name = "QUERY", required = true)]
+        query: Vec<String>,
+    },
+    /// Show a conversation in its order, or one message, with what became of each
+    #[command(
+        after_help = "Examples:\n  tristack archive show 0193a1c2d3e4f5061728394a5b6c7d8e --reason 'case 17'\n  tristack archive show --message 0193a1c2d3e4f5061728394a5b6c7d8e --reason 'what did Bob see?'"
+    )]
+    Show {
+        /// A conversation's id, as `search` prints it
+        #[arg(value_name = "CONVERSATION", required_unless_present = "message")]
+        conversation: Option<String>,
+        /// One message, by its id
+        #[arg(long, value_name = "ID", conflicts_with = "conversation")]
+        message: Option<String>,
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Hand out a conversation, a case or what a query finds, signed
+    ///
+    /// Writes a folder with messages.jsonl, a page and a MIME file per conversation, SHA256SUMS and
+    /// its signature; README.txt there says how to check them with sha256sum and openssl alone.
+    #[command(
+        after_help = "Examples:\n  tristack archive export --case case-17 --to case-17 --reason 'court order 4711'\n  tristack archive export --conversation 0193a1c2d3e4f5061728394a5b6c7d8e --form html --to out --reason audit\n  tristack archive export with:alice@example.com after:2026-01-01 --to alice-2026 --reason 'subject access'"
+    )]
+    Export {
+        /// A query; see `tristack archive search --help`
+        #[arg(value_name = "QUERY", required_unless_present_any = ["conversation", "case"])]
+        query: Vec<String>,
+        /// A conversation, by its id
+        #[arg(long, value_name = "ID", conflicts_with_all = ["query", "case"])]
+        conversation: Option<String>,
+        /// What the legal holds of this case keep
+        #[arg(long, value_name = "CASE", conflicts_with = "query")]
+        case: Option<String>,
+        /// A new folder
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+        /// Which forms; all if none is named
+        #[arg(long, value_enum, value_delimiter = ',')]
+        form: Vec<ExportForm>,
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Check the whole chain; names every row that was altered, removed or moved
+    ///
+    /// Without a seal from elsewhere, a chain that was written anew as a whole, or cut off at its
+    /// end, looks sound: keep seals where this server's operators can't change them. Exit code 1 if
+    /// anything is wrong.
+    #[command(
+        after_help = "Examples:\n  tristack archive verify\n  tristack archive verify --seal /mnt/elsewhere/seal-2026-11-29-000000004711.json"
+    )]
+    Verify {
+        /// A seal that the chain must agree with; may be given several times
+        #[arg(long, value_name = "FILE")]
+        seal: Vec<PathBuf>,
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT", default_value = "check")]
+        reason: String,
+    },
+    /// Seal the chain as it stands, into `[archive] seal_dir`; done once a day by itself
+    #[command(after_help = "Example:\n  tristack archive seal --reason 'before the migration'")]
+    Seal {
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT", default_value = "asked for")]
+        reason: String,
+    },
+    /// Legal holds: what they keep is not erased, whatever `retention_days` says
+    #[command(subcommand)]
+    Hold(HoldCommand),
+}
+
+/// A form of export
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExportForm {
+    /// One JSON document per message
+    Jsonl,
+    /// A MIME file per conversation
+    Eml,
+    /// A page per conversation
+    Html,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(super) enum HoldCommand {
+    /// Keep all of a person, or a conversation, for a case
+    #[command(
+        after_help = "Examples:\n  tristack archive hold add case-17 --person alice@example.com --reason 'court order 4711'\n  tristack archive hold add case-17 --conversation 0193a1c2d3e4f5061728394a5b6c7d8e --reason 'court order 4711'"
+    )]
+    Add {
+        /// The case; several holds of one name are one case
+        case: String,
+        /// Keep all that this person sent or got
+        #[arg(long, value_name = "ADDRESS", required_unless_present = "conversation")]
+        person: Option<String>,
+        /// Keep this conversation
+        #[arg(long, value_name = "ID", conflicts_with = "person")]
+        conversation: Option<String>,
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End a hold, or all of a case
+    #[command(after_help = "Example:\n  tristack archive hold release case-17 --reason 'settled'")]
+    Release {
+        /// The case
+        case: String,
+        /// Only the hold of this person
+        #[arg(long, value_name = "ADDRESS")]
+        person: Option<String>,
+        /// Only the hold of this conversation
+        #[arg(long, value_name = "ID", conflicts_with = "person")]
+        conversation: Option<String>,
+        /// Why; noted down in the archive
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// List all holds
+    List,
+}
+
+/// Points are the numbers that `tristack who ADDRESS` shows.
+#[derive(Subcommand, Debug)]
+pub(super) enum DeviceCommand {
+    /// Two sign-ins are one device: it gets each text once
+    #[command(after_help = "Example:\n  tristack device pin alice@example.com 1042 1043")]
+    Pin {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
+    },
+    /// Two sign-ins are two devices: each gets every text
+    #[command(after_help = "Example:\n  tristack device split alice@example.com 1042 1043")]
+    Split {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
+    },
+    /// Nothing is ruled about two sign-ins any more
+    Free {
+        /// user@domain
+        address: String,
+        /// One point
+        one: u32,
+        /// The other
+        other: u32,
     },
 }
 

@@ -3,8 +3,10 @@
 use super::{Exit, Failure};
 use crate::config::{self, Config, Limits};
 use crate::control::Seal;
+use crate::core::devices::{Policy, Spread};
 use crate::core::effect::Rules;
 use crate::credentials::{Credentials, Keep};
+use crate::front::{RVP, SIP};
 use crate::gate::{self, GateSettings, Judge};
 use crate::hub;
 #[cfg(feature = "gssapi")]
@@ -145,13 +147,53 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
         confirm: those(&|domain| domain.consent == Some(config::Consent::Confirm)),
         mutual: those(&|domain| domain.consent_mutual == Some(true)),
         visible_block: those(&|domain| domain.visible_block == Some(true)),
+        away: config
+            .server
+            .domains
+            .iter()
+            .filter(|domain| keeps(config, domain))
+            .cloned()
+            .collect(),
+        away_for: config.messages.keep_for,
+        spread: spread(config, None),
+        spreads: config
+            .domains
+            .iter()
+            .map(|(name, domain)| (name.clone(), spread(config, Some(domain))))
+            .collect(),
+        pair_within: config.delivery.pair_within,
+        idle_after: config.delivery.idle_after,
         ..rules(&config.limits)
     };
     hub::Settings {
         rules,
         mailbox: config.limits.shard_queue,
         trace_messages: config.limits.trace_messages,
+        archive: super::archivist::rules(config),
         ..hub::Settings::default()
+    }
+}
+
+/// Whether texts to people of that domain are kept while they are away.
+fn keeps(config: &Config, domain: &str) -> bool {
+    let own = config.domains.get(domain).and_then(|own| own.offline);
+    own.unwrap_or(config.messages.offline) == config::Offline::Keep
+}
+
+/// How texts are spread over devices, everywhere or in one domain.
+fn spread(config: &Config, domain: Option<&config::Domain>) -> Spread {
+    let policy = domain.and_then(|domain| domain.delivery);
+    let prefer = domain.and_then(|domain| domain.prefer);
+    Spread {
+        policy: match policy.unwrap_or(config.delivery.policy) {
+            config::Policy::All => Policy::All,
+            config::Policy::MostActive => Policy::MostActive,
+            config::Policy::Preferred => Policy::Preferred,
+        },
+        preferred: prefer.or(config.delivery.prefer).map(|stack| match stack {
+            config::Preferred::Rvp => RVP,
+            config::Preferred::Sip => SIP,
+        }),
     }
 }
 
@@ -173,6 +215,9 @@ fn rules(limits: &Limits) -> Rules {
         suspension: limits.suspended,
         answer: limits.answer,
         keep: limits.keep,
+        away_texts: limits.away_texts,
+        away_sender: limits.away_per_sender,
+        away_octets: limits.away_octets,
         conversation: limits.conversation_idle,
         chat_members: limits.conversation_members,
         chats_per_person: limits.conversations_per_person,
@@ -221,4 +266,27 @@ pub(super) fn portal(
     Portal::open(config, hub.clone(), seal(config, credentials))
         .map(|portal| Some(Arc::new(portal)))
         .map_err(|error| Failure::new(Exit::Unavailable, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_a_domain_says_beats_what_the_server_says() {
+        let text = "[server]\ndomains = [\"a.example\", \"b.example\"]\n\
+                    [messages]\noffline = \"keep\"\n[delivery]\nprefer = \"rvp\"\n\
+                    [domain.\"b.example\"]\noffline = \"refuse\"\ndelivery = \"most_active\"";
+        let config = Config::from_text(text, None, BTreeMap::new()).expect("sound");
+        let rules = hub(&config).rules;
+        assert!(rules.keeps_texts("a.example") && !rules.keeps_texts("b.example"));
+        assert!(!rules.keeps_texts("elsewhere.example"));
+        let spread = |policy| Spread {
+            policy,
+            preferred: Some(RVP),
+        };
+        assert_eq!(rules.spread_in("a.example"), spread(Policy::All));
+        assert_eq!(rules.spread_in("b.example"), spread(Policy::MostActive));
+    }
 }

@@ -1,5 +1,7 @@
 //! The command line, and the only place that knows all parts and puts them together.
 
+mod archive;
+mod archivist;
 mod args;
 mod chat;
 mod check;
@@ -14,6 +16,7 @@ mod serve;
 mod table;
 mod user;
 mod view;
+mod who;
 
 use crate::config::{Config, ConfigError};
 use args::{Arguments, Command, ConsentAnswer, PortalCommand};
@@ -106,6 +109,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             let job = user::prepare(command)?;
             block_on(user::run(config()?, job, out))
         }
+        Command::Device(command) => block_on(user::run(config()?, user::ruling(command), out)),
         Command::Node(command) => {
             let job = node::prepare_node(command);
             block_on(node::run(config()?, job, out))
@@ -114,6 +118,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             let job = node::prepare_target(command)?;
             block_on(node::run(config()?, job, out))
         }
+        Command::Archive(command) => block_on(archive::run(config()?, command.clone(), out)),
         Command::Portal(PortalCommand::Code { address }) => {
             block_on(view::portal_code(config()?, address.clone(), out))
         }
@@ -121,7 +126,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             address,
             subscriptions: true,
         } => block_on(view::subscriptions(config()?, address.clone(), out)),
-        Command::Who { address, .. } => block_on(view::who(config()?, address.clone(), out)),
+        Command::Who { address, .. } => block_on(who::run(config()?, address.clone(), out)),
         Command::Conversation(command) => block_on(conversation::run(config()?, command, out)),
         Command::Consent {
             address,

@@ -2,7 +2,7 @@
 
 use super::fronts::{Addresses, Fronts, Parts};
 use super::out::print;
-use super::{Exit, Failure, compose};
+use super::{Exit, Failure, archivist, compose};
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::control::{self, Accounts, Backend, Lock, Services};
@@ -105,8 +105,15 @@ impl Server {
                 tasks.spawn(portal::serve(listener, tasks.clone(), Arc::clone(portal)));
             }
         }
+        let archive = Arc::new(archivist::of_hub(&config, &hub, &store));
+        let archives = archivist::rules(&config).is_on();
+        let work = archivist::work(Arc::clone(&archive), hub.clone(), archives, tasks.clone());
+        tasks.spawn(work);
+        let watched = hub.clone();
+        readiness.watch(Box::new(move || archivist::health(&watched)));
         let services = Services {
             portal,
+            archive,
             hub: hub.clone(),
             accounts: accounts.clone(),
             gate,

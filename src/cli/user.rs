@@ -1,13 +1,13 @@
 //! `tristack user ...`: through the running server, else on storage itself.
 
-use super::args::UserCommand;
+use super::args::{DeviceCommand, UserCommand};
 use super::out::Out;
 use super::table::Table;
 use super::{Exit, Failure, compose};
 use crate::config::Config;
 use crate::control::{
-    Accounts, Backend, Client, ClientError, Done, Lock, LockError, Request, RowResult, RowState,
-    UserRow,
+    Accounts, Backend, Client, ClientError, DeviceRequest, Done, Lock, LockError, Request,
+    RowResult, RowState, UserRow,
 };
 use crate::core::port::Store;
 use crate::hub::Directory;
@@ -27,6 +27,8 @@ pub(super) enum Job {
     Put { rows: Vec<UserRow>, update: bool },
     Remove(String),
     Password(String, String),
+    Rename(String, String),
+    Device(DeviceRequest),
     List,
 }
 
@@ -48,10 +50,47 @@ pub(super) fn prepare(command: &UserCommand) -> Result<Job, Failure> {
         UserCommand::List => Job::List,
         UserCommand::Remove { address } => Job::Remove(address.clone()),
         UserCommand::Passwd { address, .. } => Job::Password(address.clone(), password()?),
+        UserCommand::Rename { address, to } => Job::Rename(address.clone(), to.clone()),
+        UserCommand::Set {
+            address,
+            delivery,
+            prefer,
+        } => Job::Device(DeviceRequest::Set {
+            address: address.clone(),
+            delivery: delivery.clone(),
+            prefer: prefer.clone(),
+        }),
         UserCommand::Import { file } => Job::Put {
             rows: read_csv(file)?,
             update: true,
         },
+    })
+}
+
+/// What is to be ruled about two sign-ins.
+pub(super) fn ruling(command: &DeviceCommand) -> Job {
+    let (address, one, other, together) = match command {
+        DeviceCommand::Pin {
+            address,
+            one,
+            other,
+        } => (address, one, other, Some(true)),
+        DeviceCommand::Split {
+            address,
+            one,
+            other,
+        } => (address, one, other, Some(false)),
+        DeviceCommand::Free {
+            address,
+            one,
+            other,
+        } => (address, one, other, None),
+    };
+    Job::Device(DeviceRequest::Rule {
+        address: address.clone(),
+        one: *one,
+        other: *other,
+        together,
     })
 }
 
@@ -137,6 +176,11 @@ async fn offline(config: &Config, job: Job) -> Result<Done, Failure> {
         Job::Password(address, password) => {
             Done::Rows(vec![accounts.password(&address, &password).await])
         }
+        Job::Rename(address, to) => Done::Rows(vec![accounts.rename(&address, &to).await]),
+        Job::Device(request) => {
+            let row = accounts.device(request).await;
+            Done::Rows(vec![row.map_err(|why| Failure::new(Exit::Failed, why))?])
+        }
         Job::List => Done::Users(accounts.list()),
     };
     Database::close(&store).await;
@@ -149,6 +193,8 @@ async fn online(config: &Config, job: Job) -> Result<Done, Failure> {
         Job::Put { rows, update } => return put(&mut client, rows, update).await,
         Job::Remove(address) => Request::Remove { address },
         Job::Password(address, password) => Request::Password { address, password },
+        Job::Rename(address, to) => Request::Rename { address, to },
+        Job::Device(request) => Request::Device(request),
         Job::List => Request::List,
     };
     client.ask(&request).await.map_err(Into::into)

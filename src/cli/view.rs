@@ -1,95 +1,12 @@
-//! `tristack who`, `tristack explain` and `tristack trace`: what the running server knows.
+//! `tristack explain`, `tristack trace` and others: what the running server knows.
 
 use super::out::Out;
 use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::control::{
-    CallbackRow, Done, PeerRow, PersonRow, RefusalRow, Request, SubscriptionRow, TraceRow,
-};
+use crate::control::{CallbackRow, Done, PeerRow, RefusalRow, Request, SubscriptionRow, TraceRow};
 use std::fmt::Write as _;
-
-pub(super) async fn who(
-    config: Config,
-    address: Option<String>,
-    out: &Out,
-) -> Result<Exit, Failure> {
-    let one = address.is_some();
-    let done = connect(&config)
-        .await?
-        .ask(&Request::Who { address })
-        .await?;
-    let Done::People(people) = done else {
-        return Err(Failure::new(Exit::Failed, format!("unexpected: {done:?}")));
-    };
-    out.value(&people, || match people.as_slice() {
-        [person] if one => person_text(person),
-        people => people_text(people),
-    });
-    Ok(Exit::Done)
-}
-
-fn people_text(people: &[PersonRow]) -> String {
-    if people.is_empty() {
-        return "Nobody is signed in.\n".into();
-    }
-    let mut table = Table::new(&["ADDRESS", "STATE", "STACKS", "SINCE", "NOTE"]);
-    for person in people {
-        let mut stacks: Vec<&str> = person.points.iter().map(|p| p.stack.as_str()).collect();
-        stacks.sort_unstable();
-        table.row([
-            person.address.clone(),
-            person.state.clone(),
-            stacks.join("+"),
-            person.since.clone(),
-            person.note.clone().unwrap_or_default(),
-        ]);
-    }
-    table.print()
-}
-
-fn person_text(person: &PersonRow) -> String {
-    let mut text = format!("{}  {}", person.address, person.state);
-    if !person.display_name.is_empty() {
-        let _ = write!(text, "  \"{}\"", person.display_name);
-    }
-    if let Some(note) = &person.note {
-        let _ = write!(text, "  ({note})");
-    }
-    let _ = write!(
-        text,
-        "\nsince {}, {} messages under way\n\n",
-        person.since, person.pending
-    );
-    let mut table = Table::new(&[
-        "POINT", "STACK", "HEALTH", "FROM", "UNTIL", "CLIENT", "INBOX",
-    ]);
-    for point in &person.points {
-        table.row([
-            point.id.to_string(),
-            point.stack.clone(),
-            point.condition.clone(),
-            point.source.clone().unwrap_or_else(|| "-".into()),
-            point.expires.clone(),
-            if point.client.is_empty() {
-                "-".into()
-            } else {
-                point.client.clone()
-            },
-            point.inbox.clone(),
-        ]);
-    }
-    text.push_str(&if person.points.is_empty() {
-        "Not signed in.\n".into()
-    } else {
-        table.print()
-    });
-    if !person.watchers.is_empty() {
-        let _ = writeln!(text, "\nwatched by {}", person.watchers.join(", "));
-    }
-    text
-}
 
 pub(super) async fn subscriptions(
     config: Config,

@@ -1,33 +1,12 @@
 //! `[domain."example.com"]`: what differs there from the global settings (`decisions.md` 3).
 
+use super::archive::ArchivePolicy;
+use super::delivery::{Policy, Preferred};
+use super::messages::Offline;
 use super::peers::Role;
 use super::reader::Reader;
 use super::value::words;
 use crate::core::address::normal_domain;
-
-words! {
-    /// Which devices of a person get a message.
-    Delivery {
-        /// Every device, each once.
-        All = "all",
-    }
-}
-
-words! {
-    /// What becomes of a text to somebody who is not signed in.
-    Offline {
-        /// The sender is told.
-        Refuse = "refuse",
-    }
-}
-
-words! {
-    /// Whether conversations are archived.
-    Archive {
-        /// No.
-        Off = "off",
-    }
-}
 
 words! {
     /// Whether people are asked before somebody may watch them.
@@ -43,11 +22,15 @@ words! {
 #[derive(Clone, Debug, Default)]
 pub struct Domain {
     /// Which devices get a message.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Policy>,
+    /// Which stack of a device.
+    pub prefer: Option<Preferred>,
     /// Texts to somebody who is not signed in.
     pub offline: Option<Offline>,
     /// Archive of conversations.
-    pub archive: Option<Archive>,
+    pub archive: Option<ArchivePolicy>,
+    /// Bodies of the archive are erased after so many days; 0 = never.
+    pub retention_days: Option<u32>,
     /// Consent before watching.
     pub consent: Option<Consent>,
     /// With `consent = "confirm"`: watching somebody is consent to being watched by him.
@@ -64,8 +47,6 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `delivery`, `offline` and `archive` have one value each as yet: any other is refused instead
-    /// of being accepted without effect.
     pub(super) fn read(r: &mut Reader<'_, '_>) -> Self {
         let realm = r.option::<String>("realm");
         if let Some(text) = &realm
@@ -81,8 +62,10 @@ impl Domain {
         }
         Self {
             delivery: r.option("delivery"),
+            prefer: r.option("prefer"),
             offline: r.option("offline"),
             archive: r.option("archive"),
+            retention_days: super::archive::days(r),
             consent: r.option("consent"),
             consent_mutual: r.option("consent_mutual"),
             realm,

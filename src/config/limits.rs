@@ -134,6 +134,12 @@ limits! {
     answer: span = secs(4),
     /// How long a kept text is tried on.
     keep: span = secs(60),
+    /// Texts kept for one person who is away (`[messages] offline = "keep"`).
+    away_texts: count = 100,
+    /// How many of them one sender may have there.
+    away_per_sender: count = 50,
+    /// Octets of all of them.
+    away_octets: octets = 256 * 1024,
     /// Presence changes within this span merge.
     coalesce: span = Duration::from_millis(250),
     /// Grace after the loss of a connection before its point goes.

@@ -4,10 +4,13 @@
 //! and remembers which ([`Config::settings`]). All faults are reported at once, with places.
 
 mod admin;
+mod archive;
 mod auth;
+mod delivery;
 mod domain;
 mod limits;
 mod log;
+mod messages;
 mod neighbours;
 mod peers;
 mod portal;
@@ -22,10 +25,13 @@ mod tls;
 mod value;
 
 pub use admin::Admin;
+pub use archive::{Archive, ArchivePolicy};
 pub use auth::{Auth, Keep, Kerberos, Ntlm};
-pub use domain::{Archive, Consent, Delivery, Domain, Offline};
+pub use delivery::{Delivery, Policy, Preferred};
+pub use domain::{Consent, Domain};
 pub use limits::Limits;
 pub use log::{Format, Log};
+pub use messages::{Messages, Offline};
 pub use neighbours::{Neighbour, Neighbours, Trust};
 pub use peers::{Homed, Peer, Peers, Role};
 pub use portal::{Ldap, Portal};
@@ -49,8 +55,9 @@ pub const DEFAULT_FILE: &str = "tristack.toml";
 const PREFIX: &str = "TRISTACK";
 /// Variables of the test suite, not settings.
 const TEST_PREFIX: &str = "TRISTACK_TEST_";
-const SECTIONS: [&str; 11] = [
-    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "log", "limits", "domain",
+const SECTIONS: [&str; 14] = [
+    "server", "rvp", "sip", "tls", "admin", "portal", "storage", "auth", "delivery", "messages",
+    "log", "limits", "archive", "domain",
 ];
 
 /// The whole configuration, checked.
@@ -72,10 +79,16 @@ pub struct Config {
     pub storage: Storage,
     /// `[auth]`
     pub auth: Auth,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[messages]`
+    pub messages: Messages,
     /// `[log]`
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[archive]`
+    pub archive: Archive,
     /// `[domain."..."]`, by normalised name: what differs there from the global settings.
     pub domains: BTreeMap<String, Domain>,
     /// Every effective setting with its origin, in order of sections.
@@ -191,6 +204,11 @@ impl Config {
         self.server.data_dir.join("tristack.lock")
     }
 
+    /// The key that signs the archive's seals and exports.
+    pub fn archive_key(&self) -> PathBuf {
+        self.server.data_dir.join("archive.key")
+    }
+
     /// The key that seals credentials.
     pub fn key_file(&self) -> PathBuf {
         match &self.auth.key_file {
@@ -221,8 +239,11 @@ fn read<'a>(source: &mut Source<'a>, root: &DeTable<'a>) -> Config {
             Storage::read(r, &server.data_dir)
         }),
         auth: section(source, root, "auth", |r| Auth::read(r, &server.domains)),
+        delivery: section(source, root, "delivery", Delivery::read),
+        messages: section(source, root, "messages", Messages::read),
         log: section(source, root, "log", Log::read),
         limits: section(source, root, "limits", Limits::read),
+        archive: section(source, root, "archive", |r| Archive::read(r, &first)),
         server,
         domains,
         settings: Vec::new(),

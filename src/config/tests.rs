@@ -1,6 +1,7 @@
 //! What operators rely on: defaults, origins, faults with places.
 
 use super::*;
+use std::time::Duration;
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -112,8 +113,17 @@ fn faults_name_place_and_nearest_key() {
             "one of [server] domains",
         ),
         (
-            "[domain.\"example.com\"]\narchive = \"on\"",
-            "expected \"off\"",
+            "[domain.\"example.com\"]\narchive = \"maybe\"",
+            "expected \"off\" or \"on\" or \"required\"",
+        ),
+        ("[archive]\nretention_days = 99999", "at most 36525"),
+        (
+            "[archive.people]\n\"alice\" = \"on\"",
+            "archive `people`: \"alice\" = \"on\"",
+        ),
+        (
+            "[archive.groups]\n\"traders\" = \"required\"",
+            "write its path, like /groups/traders",
         ),
         (
             "[rvp.host_domains]\n\"im.b\" = \"b.example\"",
@@ -318,6 +328,27 @@ fn neighbours_that_would_be_dangerous_or_unclear_are_refused() {
         "[sip.peers.\"b.example\"]\ntrsut = \"tls\"",
         "did you mean `trust`",
     );
+    refused(
+        "[rvp.peers.\"b.example\"]\nauthorities = [\"b.pem\"]",
+        "vouch for nobody without tls",
+    );
+}
+
+#[test]
+fn a_peer_may_have_authorities_of_its_own() {
+    let config = parse(
+        "[rvp.peers.\"b.example\"]\ntls = true\nauthorities = [\"b.pem\"]\n\
+         [rvp.peers.\"c.example\"]\ntls = true\n[sip.peers.\"d.example\"]\nauthorities = [\"d.pem\"]",
+    )
+    .expect("sound");
+    let rvp = &config.rvp.peers.known;
+    let own = rvp.iter().map(|peer| peer.own_authorities());
+    assert_eq!(own.collect::<Vec<_>>(), [Some("b.example"), None]);
+    assert_eq!(rvp[0].authorities, [Path::new("b.pem")]);
+    let [sip] = config.sip.peers.known.as_slice() else {
+        panic!("one");
+    };
+    assert_eq!(sip.own_authorities(), Some("d.example"));
 }
 
 #[test]
@@ -390,5 +421,36 @@ fn ldap_is_tls_and_whole_or_refused() {
     ] {
         let text = format!("[portal]\nldap_url = {url:?}\nldap_base = \"dc=x\"\n");
         assert!(faults(&text)[0].contains("ldaps://HOST"), "{url}");
+    }
+}
+
+#[test]
+fn delivery_and_kept_texts_are_chosen_everywhere_and_per_domain() {
+    let config = parse("").expect("defaults");
+    assert_eq!(config.delivery.policy, Policy::All);
+    assert_eq!(config.delivery.pair_within, Duration::from_secs(30));
+    assert_eq!(config.delivery.idle_after, Duration::from_mins(30));
+    assert_eq!(config.messages.offline, Offline::Refuse);
+    assert_eq!(config.messages.keep_for, Duration::from_hours(168));
+    let text = "[delivery]\npolicy = \"most_active\"\nidle_after = \"0s\"\n\
+                [messages]\noffline = \"keep\"\n\
+                [domain.\"example.com\"]\ndelivery = \"preferred\"\nprefer = \"sip\"\noffline = \"refuse\"";
+    let config = parse(text).expect("sound");
+    let own = &config.domains["example.com"];
+    assert_eq!(config.delivery.policy, Policy::MostActive);
+    assert!(config.delivery.idle_after.is_zero());
+    assert_eq!(own.delivery, Some(Policy::Preferred));
+    assert_eq!(own.prefer, Some(Preferred::Sip));
+    assert_eq!(own.offline, Some(Offline::Refuse));
+    for (text, part) in [
+        ("[delivery]\npolicy = \"some\"", "most_active"),
+        ("[delivery]\nprefer = \"msnp\"", "\"rvp\" or \"sip\""),
+        ("[messages]\noffline = \"maybe\"", "\"refuse\" or \"keep\""),
+        ("[messages]\nkeep_for = \"0s\"", "more than 0"),
+        ("[limits]\naway_texts = 0", "at least 1"),
+        ("[mesages]\noffline = \"keep\"", "messages"),
+    ] {
+        let found = faults(text).join("\n");
+        assert!(found.contains(part), "{text}: {found}");
     }
 }

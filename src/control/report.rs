@@ -2,8 +2,8 @@
 
 use super::server::{CallbackLine, Callbacks, LastNotified};
 use super::wire::{
-    CallbackRow, PersonRow, PointRow, RefusalRow, RowResult, RowState, StepRow, SubscriptionRow,
-    TraceRow,
+    CallbackRow, DeviceRow, PersonRow, PointRow, RefusalRow, RowResult, RowState, StepRow,
+    SubscriptionRow, TraceRow,
 };
 use crate::core::access::Scheme;
 use crate::core::address::Address;
@@ -11,9 +11,11 @@ use crate::core::command::{
     Caller, Command, Condition, PointInfo, Reach, Reply, Route, Standing, Topic, WatchInfo,
     WatchState,
 };
+use crate::core::devices::{DeviceInfo, Mark, PointDetail};
 use crate::core::id::MessageId;
 use crate::core::port::Account;
 use crate::core::presence::State;
+use crate::core::time::Time;
 use crate::core::trace::{Checkpoint, Step};
 use crate::gate::{Gate, Refusal};
 use crate::hub::{Hub, Resolution};
@@ -33,7 +35,7 @@ pub(super) async fn who(hub: &Hub, address: Option<&str>) -> Result<Vec<PersonRo
     let standings = standings(hub, address).await?;
     let mut rows: Vec<PersonRow> = standings
         .iter()
-        .map(|(account, standing)| person_row(account, standing))
+        .map(|(account, standing)| person_row(account, standing, hub.now()))
         .collect();
     if address.is_none() {
         rows.retain(|row| !row.points.is_empty() || row.state != "offline");
@@ -252,14 +254,23 @@ async fn ask(hub: &Hub, account: Arc<Account>) -> Result<(Arc<Account>, Standing
     }
 }
 
-fn person_row(account: &Account, standing: &Standing) -> PersonRow {
+fn person_row(account: &Account, standing: &Standing, now: Time) -> PersonRow {
     PersonRow {
         address: account.address.to_string(),
         display_name: account.display_name.clone(),
         state: state_name(standing.view.state).to_owned(),
         note: standing.view.note.as_deref().map(tame),
         since: utc(standing.view.since.0),
-        points: standing.points.iter().map(point_row).collect(),
+        points: standing
+            .points
+            .iter()
+            .map(|point| point_row(point, standing, now))
+            .collect(),
+        devices: standing.devices.iter().map(device_row).collect(),
+        delivery: delivery(standing),
+        rulings: rulings(standing),
+        aliases: account.aliases.iter().map(ToString::to_string).collect(),
+        away: standing.away,
         watchers: standing
             .watches
             .iter()
@@ -270,7 +281,73 @@ fn person_row(account: &Account, standing: &Standing) -> PersonRow {
     }
 }
 
-fn point_row(point: &PointInfo) -> PointRow {
+fn device_row(device: &DeviceInfo) -> DeviceRow {
+    DeviceRow {
+        id: device.id.0,
+        why: device.bond.map(|bond| bond.to_string()),
+        points: device.points.iter().map(|point| point.id.0).collect(),
+    }
+}
+
+fn delivery(standing: &Standing) -> String {
+    let spread = &standing.spread;
+    let own = if standing.device_rules.policy.is_some() {
+        " (this person's own)"
+    } else {
+        ""
+    };
+    match spread.preferred {
+        Some(stack) => format!("{}{own}, {stack} preferred", spread.policy),
+        None => format!("{}{own}", spread.policy),
+    }
+}
+
+fn rulings(standing: &Standing) -> Vec<String> {
+    let mark = |mark: &Mark| {
+        let place = match (&mark.machine, mark.source) {
+            (Some(machine), _) => machine.to_string(),
+            (None, Some(source)) => source.to_string(),
+            (None, None) => "anywhere".to_owned(),
+        };
+        let family = mark.family.as_deref().unwrap_or("any client");
+        tame(&format!("{} {family} at {place}", mark.stack))
+    };
+    let ruled = standing.device_rules.rulings.iter().map(|ruling| {
+        let what = if ruling.together {
+            "one device"
+        } else {
+            "two devices"
+        };
+        let (one, other) = (mark(&ruling.one), mark(&ruling.other));
+        format!(
+            "{what}, by an operator at {}: {one}; {other}",
+            utc(ruling.at.0)
+        )
+    });
+    let parted = standing.device_rules.splits.iter().map(|split| {
+        let (one, other) = (split.one.0, split.other.0);
+        format!(
+            "parted at {}: {one} and {other}, {}",
+            utc(split.at.0),
+            split.why
+        )
+    });
+    ruled.chain(parted).collect()
+}
+
+/// Why a point is doubted.
+fn doubt(detail: &PointDetail) -> Option<String> {
+    let since = utc(detail.doubted?.0);
+    let failure = match detail.failure {
+        None => "a notification was not taken".to_owned(),
+        Some(outcome) => format!("a message was not taken: {outcome:?}").to_lowercase(),
+    };
+    Some(format!("{failure}, since {since}"))
+}
+
+fn point_row(point: &PointInfo, standing: &Standing, now: Time) -> PointRow {
+    let mut details = standing.devices.iter().flat_map(|device| &device.points);
+    let detail = details.find(|detail| detail.id == point.id);
     let condition = match (point.reach, point.condition) {
         (Reach::SendOnly, _) => "send-only",
         (Reach::Full, Condition::Live) => "live",
@@ -286,6 +363,13 @@ fn point_row(point: &PointInfo) -> PointRow {
         source: point.source.map(|source| source.to_string()),
         condition: condition.to_owned(),
         expires: utc(point.expires.0),
+        left: point.expires.since(now).as_secs(),
+        since: detail.map(|detail| utc(detail.since.0)).unwrap_or_default(),
+        active: utc(point.active.0),
+        idle: detail.is_some_and(|detail| detail.idle),
+        machine: detail.and_then(|d| d.machine.as_deref().map(tame)),
+        family: detail.and_then(|d| d.family.as_deref().map(tame)),
+        doubt: detail.and_then(doubt),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests and answers on the control socket.
 
+use super::archive::{ArchiveDone, ArchiveRequest};
 use serde::{Deserialize, Serialize};
 
 /// What the CLI asks.
@@ -43,6 +44,16 @@ pub enum Request {
         /// One person; `None` = everybody who is signed in.
         address: Option<String>,
     },
+    /// Change what holds for a person's devices. Answer: [`Done::Rows`].
+    Device(DeviceRequest),
+    /// Give an account another canonical address; the old one still leads there. Answer:
+    /// [`Done::Rows`].
+    Rename {
+        /// The address now.
+        address: String,
+        /// The address to be.
+        to: String,
+    },
     /// Who is told of whom. Answer: [`Done::Subscriptions`].
     Subscriptions {
         /// Of one person; `None` = of everybody.
@@ -71,6 +82,8 @@ pub enum Request {
         /// Who.
         address: String,
     },
+    /// The archive. Answer: [`Done::Archive`].
+    Archive(ArchiveRequest),
     /// What became of messages. Answer: [`Done::Traces`].
     Trace {
         /// One message.
@@ -139,6 +152,32 @@ pub enum TargetRequest {
     },
 }
 
+/// See [`Request::Device`].
+#[derive(Serialize, Deserialize, Clone)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum DeviceRequest {
+    /// The delivery policy of one person; `None` leaves it, an empty text takes it away.
+    Set {
+        /// Whose.
+        address: String,
+        /// `all`, `most_active` or `preferred`.
+        delivery: Option<String>,
+        /// `rvp` or `sip`.
+        prefer: Option<String>,
+    },
+    /// Two sign-ins are one device, or two; or nothing is ruled about them any more.
+    Rule {
+        /// Whose.
+        address: String,
+        /// One, by its number.
+        one: u32,
+        /// The other.
+        other: u32,
+        /// One device (`true`) or two; `None` = as the rules find out.
+        together: Option<bool>,
+    },
+}
+
 /// What the server answers.
 #[derive(Serialize, Deserialize, Debug)]
 #[serde(rename_all = "snake_case")]
@@ -189,6 +228,8 @@ pub enum Done {
     Refusals(Vec<RefusalRow>),
     /// Traces, newest first.
     Traces(Vec<TraceRow>),
+    /// See there.
+    Archive(Box<ArchiveDone>),
 }
 
 /// An account as operators write it.
@@ -298,10 +339,36 @@ pub struct PersonRow {
     pub since: String,
     /// Sign-ins.
     pub points: Vec<PointRow>,
+    /// The sign-ins by device.
+    #[serde(default)]
+    pub devices: Vec<DeviceRow>,
+    /// How texts are spread over devices: policy and preferred stack.
+    #[serde(default)]
+    pub delivery: String,
+    /// What operators have ruled about devices, and pairs that were parted.
+    #[serde(default)]
+    pub rulings: Vec<String>,
+    /// Further addresses that lead to this person.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Texts kept until somebody signs in.
+    #[serde(default)]
+    pub away: usize,
     /// Addresses that watch, with their stack.
     pub watchers: Vec<String>,
     /// Messages under way to this person.
     pub pending: usize,
+}
+
+/// One device.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its oldest point.
+    pub id: u32,
+    /// Why its sign-ins are taken for one device; `None` = there is but one.
+    pub why: Option<String>,
+    /// Its points.
+    pub points: Vec<u32>,
 }
 
 /// One sign-in.
@@ -321,6 +388,27 @@ pub struct PointRow {
     pub condition: String,
     /// Lease end (RFC 3339).
     pub expires: String,
+    /// Seconds until then.
+    #[serde(default)]
+    pub left: u64,
+    /// Sign-in (RFC 3339).
+    #[serde(default)]
+    pub since: String,
+    /// When its person last did something by it (RFC 3339).
+    #[serde(default)]
+    pub active: String,
+    /// Nothing was done by it for long.
+    #[serde(default)]
+    pub idle: bool,
+    /// The machine, if it named one.
+    #[serde(default)]
+    pub machine: Option<String>,
+    /// Which program its client is.
+    #[serde(default)]
+    pub family: Option<String>,
+    /// Why it is doubted, while it is.
+    #[serde(default)]
+    pub doubt: Option<String>,
 }
 
 /// One subscription.

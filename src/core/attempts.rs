@@ -1,16 +1,15 @@
 //! What becomes of a delivery: outcomes, the sender's answer, keeping, trying on and giving up
 //! (`decisions.md` 18, 19).
 
-use crate::core::address::Address;
 use crate::core::command::{Fate, Outcome};
+use crate::core::conversation::Peer;
 use crate::core::delivery::{Delivery, Phase, sent};
-use crate::core::effect::{Notice, Why};
+use crate::core::effect::Why;
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PointId};
-use crate::core::message::{Ack, Content, Kind, Message, ReceiptFate};
-use crate::core::notices::{post, text};
-use crate::core::port::{KeptRecord, Write};
+use crate::core::message::{Ack, Content, Message, ReceiptFate};
+use crate::core::port::{KeptRecord, Stay, Write};
 use crate::core::receipts::{receipt, receipt_delivered};
 use crate::core::routing::{Attempt, Route, Try, verdict_of};
 use crate::core::trace::Step;
@@ -31,7 +30,7 @@ impl User {
             Outcome::Delivered | Outcome::Refused(_) | Outcome::HasLeft => {
                 self.point_answered(fx, point);
             }
-            Outcome::Failed | Outcome::Unreached => self.point_failed(fx, point),
+            Outcome::Failed | Outcome::Unreached => self.point_failed(fx, point, Some(outcome)),
             Outcome::Gone => self.end_point(fx, point, Why::Gone),
             Outcome::QueueFull => {}
         }
@@ -65,6 +64,8 @@ impl User {
                 failed => Step::AttemptFailed(point, failed),
             },
         );
+        self.note_hearing(fx, at, point, outcome);
+        let delivery = &self.deliveries[at];
         let more = delivery.attempts.iter().any(|a| !a.over());
         if outcome == Outcome::Delivered {
             receipt_delivered(fx, &self.deliveries[at]);
@@ -79,18 +80,41 @@ impl User {
         self.resolve(fx, message);
     }
 
+    /// What an outcome says of the conversation and of the devices.
+    fn note_hearing(&mut self, fx: &mut Fx<'_, '_>, at: usize, point: PointId, outcome: Outcome) {
+        let delivery = &self.deliveries[at];
+        let peer = Peer::sender(&delivery.message);
+        match outcome {
+            Outcome::Delivered => {
+                let device = |a: &&Attempt| a.point == point && !a.lonely(&delivery.attempts);
+                let failed = delivery.attempts.iter().find(device).and_then(|taken| {
+                    let mut all = delivery.attempts.iter();
+                    all.find(|a| a.device == taken.device && a.unanswered())
+                });
+                let failed = failed.map(|failed| failed.point);
+                self.heard(&peer, point);
+                if let Some(failed) = failed {
+                    self.answered_alone(fx, point, failed);
+                }
+            }
+            Outcome::HasLeft => self.unheard(&peer, point),
+            _ => {}
+        }
+    }
+
     /// Looks whether a delivery is decided, answers, and forgets it when nothing is open.
     pub(super) fn resolve(&mut self, fx: &mut Fx<'_, '_>, message: MessageId) {
         let Some(at) = self.delivery_at(message) else {
             return;
         };
+        self.fall_back(fx, at, false);
         let delivery = &self.deliveries[at];
         let over = delivery.attempts.iter().all(Attempt::over);
         let some = delivery.attempts.iter().any(Attempt::delivered);
         let success = match delivery.message.ack {
             // A conversation of many answers when it knows of every member.
             _ if self.chat.is_some() => over && some,
-            Ack::All => over && some && delivery.attempts.iter().all(Attempt::delivered),
+            Ack::All => over && some && delivery.everywhere(),
             Ack::Any | Ack::Hop => some,
         };
         // A restored text without any point waits for one until its time is up.
@@ -98,6 +122,7 @@ impl User {
         let phase = delivery.phase;
         match phase {
             Phase::Awaiting(_) if success => self.answer(fx, at, &Ok(Fate::Delivered)),
+            Phase::Awaiting(_) | Phase::Kept if failure && self.waits_on(fx, at) => return,
             Phase::Awaiting(_) if failure => {
                 let error = verdict_of(&self.deliveries[at].attempts);
                 self.answer(fx, at, &Err(error));
@@ -143,6 +168,8 @@ impl User {
             }
         }
         let (message, until) = (Arc::clone(&delivery.message), delivery.until);
+        // Whoever has not answered by now may be slow or gone.
+        self.fall_back(fx, at, true);
         fx.trace(message.id, Step::Kept);
         receipt(fx, &message, ReceiptFate::Kept);
         self.arm(retry.min(until));
@@ -154,16 +181,23 @@ impl User {
         KeptRecord {
             person: self.person(),
             message: Arc::clone(&delivery.message),
-            until: delivery.until,
+            until: delivery.away.unwrap_or(delivery.until),
             delivered: delivered.map(|a| a.point).collect(),
+            stay: match delivery.away {
+                Some(_) => Stay::Leaving,
+                None => Stay::Passing,
+            },
         }
     }
 
     fn drop_kept(&mut self, fx: &mut Fx<'_, '_>, at: usize) {
         let delivery = &mut self.deliveries[at];
         delivery.phase = Phase::Told;
-        let id = delivery.message.id;
+        let (id, was_away) = (delivery.message.id, delivery.away.is_some());
         fx.store(Write::DeleteKept(self.person(), id));
+        if was_away {
+            self.drain(fx);
+        }
     }
 
     /// A kept message can't be delivered after all: the sender, who was told success, is told.
@@ -171,26 +205,16 @@ impl User {
         let error = verdict_of(&self.deliveries[at].attempts);
         let message = Arc::clone(&self.deliveries[at].message);
         self.drop_kept(fx, at);
-        self.seen_result(message.id, Err(error.clone()));
-        fx.trace(message.id, Step::Failed(error));
-        receipt(fx, &message, ReceiptFate::Failed);
-        if message.content.kind() != Kind::Text || message.from.local() == &*fx.rules().system_local
-        {
-            return;
-        }
-        let system = Address::new(&fx.rules().system_local, message.from.domain());
-        let (Some(to), Ok(from)) = (message.from_person, system) else {
-            fx.log(Notice::SenderNotTold(self.person(), message.id));
-            return;
-        };
-        fx.trace(message.id, Step::SenderTold);
-        let ends = (from, message.from.clone());
-        let content = text(failure_notice(&message));
-        post(fx, to, ends, message.conversation, content);
+        self.tell_failed(fx, &message, error);
     }
 
     /// A point came (back): what waits for it goes to it, in the order it came.
     pub(super) fn knock(&mut self, fx: &mut Fx<'_, '_>) {
+        self.reopen(fx);
+        self.drain(fx);
+    }
+
+    fn reopen(&mut self, fx: &mut Fx<'_, '_>) {
         if self.deliveries.is_empty() {
             return;
         }
@@ -202,6 +226,9 @@ impl User {
             self.open_waiting(fx, delivery);
         }
         self.deliveries = deliveries;
+        for at in 0..self.deliveries.len() {
+            self.fall_back(fx, at, false);
+        }
     }
 
     /// A kept text that nobody has yet also goes to inboxes that came later.
@@ -311,12 +338,14 @@ impl User {
                     },
                 );
             }
-            if !attempt.over() {
-                attempt.state = Try::Over(Outcome::Failed);
-            }
+            attempt.state = match attempt.state {
+                Try::Open => Try::Over(Outcome::Failed),
+                Try::Waiting | Try::Retry(_) | Try::Reserve => Try::Over(Outcome::Unreached),
+                over @ (Try::Over(_) | Try::Spared) => over,
+            };
         }
         let nowhere = delivery.attempts.is_empty() && delivery.phase == Phase::Kept;
-        if nowhere {
+        if nowhere && !self.waits_on(fx, at) {
             self.fail_kept(fx, at);
         }
         self.resolve(fx, id);
@@ -324,6 +353,17 @@ impl User {
 
     pub(super) fn delivery_at(&self, message: MessageId) -> Option<usize> {
         self.deliveries.iter().position(|d| d.message.id == message)
+    }
+
+    /// The delivery ends before anything of it was let out. If storage took so long that the sender
+    /// was told success meanwhile, he is told by a text.
+    pub(super) fn refuse(&mut self, fx: &mut Fx<'_, '_>, at: usize, error: &Error) {
+        if self.deliveries[at].phase == Phase::Kept {
+            self.fail_kept(fx, at);
+        } else {
+            self.answer(fx, at, &Err(error.clone()));
+        }
+        self.deliveries.remove(at);
     }
 
     /// Everything under way fails: the account is gone.
@@ -336,7 +376,7 @@ impl User {
 }
 
 /// The text that tells a sender of a late failure, in the same conversation (`decisions.md` 18).
-fn failure_notice(failed: &Message) -> String {
+pub(super) fn failure_notice(failed: &Message) -> String {
     let excerpt: String = match &failed.content {
         Content::Text(text) => text.body.chars().take(80).collect(),
         _ => String::new(),

@@ -4,6 +4,7 @@ use crate::core::access::{AccessEntry, Right, Scheme};
 use crate::core::address::Address;
 use crate::core::calls::{Call, Calls};
 use crate::core::contacts::ContactList;
+use crate::core::devices::{DeviceChange, DeviceInfo, DeviceRules, Spread};
 use crate::core::documents::{DocumentInfo, Documents, PutDocument};
 use crate::core::id::{
     ConversationId, Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
@@ -174,6 +175,8 @@ pub enum Command {
     Documents,
     /// Change a document. Reply: [`Reply::Document`].
     PutDocument(Box<PutDocument>),
+    /// What holds for the person's devices: policy, pins. Reply: [`Reply::Done`].
+    SetDevices(Vec<DeviceChange>),
     /// Read the contact list. Reply: [`Reply::Contacts`].
     Contacts,
     /// May this caller do that? Reply: [`Reply::Done`] or `Denied`.
@@ -250,8 +253,10 @@ pub struct PointSpec {
     pub source: Option<IpAddr>,
     /// Client name and version as it said (User-Agent), may be empty.
     pub client: Arc<str>,
-    /// Machine or instance name, if it said one.
+    /// Machine name, if it said one; else its instance or endpoint, which has a colon in it.
     pub machine: Option<Arc<str>>,
+    /// Which program its client is, whatever it calls itself on this stack.
+    pub family: Option<Arc<str>>,
     /// Wire state for the front.
     pub handle: Handle,
 }
@@ -386,6 +391,20 @@ pub struct Submit {
     pub conversation: Option<ConversationId>,
     /// The recipient.
     pub to: PersonId,
+    /// Where it was written, as far as that is known.
+    pub whence: Whence,
+}
+
+/// What is known of the sender's point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Whence {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Its inbox, by the connection.
+    Inbox(Arc<str>),
+    /// The address it came from.
+    Source(IpAddr),
 }
 
 /// What became of one delivery attempt.
@@ -621,6 +640,14 @@ pub struct Standing {
     pub watches: Vec<WatchInfo>,
     /// Messages still under way to this person.
     pub pending: usize,
+    /// Texts that wait for somebody to come.
+    pub away: usize,
+    /// The points by device.
+    pub devices: Vec<DeviceInfo>,
+    /// What is ruled about them.
+    pub device_rules: DeviceRules,
+    /// How texts are spread over them.
+    pub spread: Spread,
 }
 
 /// A watch as others see it.

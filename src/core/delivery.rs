@@ -1,9 +1,9 @@
 //! Messages: from the sender's person to the recipient's points and back to an honest answer
 //! (`decisions.md` 16-19).
 
-use crate::core::access::{Right, Verdict};
+use crate::core::access::{Right, Scheme, Verdict};
 use crate::core::command::{
-    Caller, Command, Condition, Fate, PointInfo, Reach, Reply, Sent, Submit,
+    self, Caller, Command, Condition, Fate, PointInfo, Reach, Reply, Sent, Submit,
 };
 use crate::core::conversation::Peer;
 use crate::core::effect::{Forward, ReplyTag};
@@ -29,6 +29,8 @@ pub(super) struct Delivery {
     pub(super) until: Time,
     /// May have been delivered before a crash.
     pub(super) redelivered: bool,
+    /// Its recipient was away; its end then.
+    pub(super) away: Option<Time>,
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -49,17 +51,32 @@ impl User {
         &mut self,
         fx: &mut Fx<'_, '_>,
         caller: &Caller,
-        submit: Submit,
+        mut submit: Submit,
         tag: ReplyTag,
     ) -> Result<(), Error> {
-        let mut message = submit.message;
-        self.vet(fx, caller, &mut message)?;
+        let message = &mut submit.message;
+        self.vet(fx, caller, message)?;
         let peer = Peer::Person(submit.to);
+        if submit.to == self.person() && self.crosses_to_itself(&submit.message) {
+            return Err(self.refuse_self_chat(fx, &submit));
+        }
+        let mut message = submit.message;
+        let writer = self.writer(message.original.stack, &submit.whence);
         message.conversation = self.converse(fx, peer.clone(), submit.conversation);
+        fx.trace(message.id, accepted(&message));
+        if let Some(writer) = writer
+            && !self.speaks(fx, &peer, writer, &message.content)
+        {
+            fx.trace(message.id, Step::Dropped("another sign-in goes on"));
+            fx.reply(
+                tag,
+                Ok(sent(message.id, message.conversation, Fate::Dropped)),
+            );
+            return Ok(());
+        }
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
-        fx.trace(message.id, accepted(&message));
         if self.adds_a_third(&message, submit.to) {
             self.open_chat(fx, caller, (message, submit.to), tag);
             return Ok(());
@@ -139,6 +156,10 @@ impl User {
         tag: ReplyTag,
     ) -> Result<Option<Fate>, Error> {
         let ephemeral = message.content.ephemeral();
+        // Before the list: whoever is blocked is told the same.
+        if message.hops > fx.rules().hops {
+            return Err(Error::Loop);
+        }
         match self.verdict(fx.rules(), caller, Right::SendTo) {
             Verdict::Granted => {}
             Verdict::Blocked
@@ -148,14 +169,18 @@ impl User {
             }
             // Exactly what the sender would get if nobody were there.
             Verdict::Blocked if ephemeral => return Ok(Some(Fate::Dropped)),
+            Verdict::Blocked if self.keeps(fx, &message) => {
+                return self.put_away(fx, message, tag, true);
+            }
             Verdict::Blocked => return Err(Error::NotReachable(Unreachable::Blocked)),
             Verdict::Asked | Verdict::Withheld => return Err(Error::Denied("send-to")),
         }
-        if message.hops > fx.rules().hops {
-            return Err(Error::Loop);
-        }
         if !ephemeral && let Some(known) = self.duplicate(fx, &message, tag) {
             return known;
+        }
+        if !ephemeral {
+            let copied = caller.route == command::Route::Internal;
+            fx.admitted(&message, copied && caller.scheme != Scheme::Internal);
         }
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);
@@ -169,6 +194,9 @@ impl User {
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
+        if self.stands_behind(&message) && self.keeps(fx, &message) {
+            return self.put_away(fx, message, tag, false);
+        }
         let attempts = match self.route(fx, &message) {
             Route::To(attempts) => attempts,
             Route::Unshown => {
@@ -178,6 +206,9 @@ impl User {
             _ if ephemeral => {
                 fx.trace(message.id, Step::Dropped("nobody there to see it"));
                 return Ok(Some(Fate::Dropped));
+            }
+            Route::Nobody(_) if self.keeps(fx, &message) => {
+                return self.put_away(fx, message, tag, false);
             }
             Route::Unsupported => return self.decline(fx, &message),
             Route::Nobody(why) => return Err(Error::NotReachable(why)),
@@ -196,7 +227,7 @@ impl User {
     fn show(&mut self, fx: &mut Fx<'_, '_>, message: &Arc<Message>, attempts: &[Attempt]) -> Fate {
         let mut fate = Fate::Dropped;
         let showing = self.typist(fx, message);
-        for attempt in attempts {
+        for attempt in attempts.iter().filter(|a| a.state != Try::Reserve) {
             if let Some((point, true)) = self.point_for(attempt.stack, &attempt.inbox) {
                 fate = Fate::Delivered;
                 // Within a stack its clients keep the time themselves.
@@ -207,7 +238,7 @@ impl User {
                         None => {}
                     }
                 }
-                self.emit_attempt(fx, message, (point, &attempt.inbox), false);
+                self.emit_attempt(fx, message, (point, &attempt.inbox), (false, false));
             }
         }
         fate
@@ -235,6 +266,7 @@ impl User {
             phase: Phase::Awaiting(now.after(rules.answer)),
             until: now.after(rules.keep),
             redelivered: false,
+            away: None,
             attempts,
         };
         self.open_waiting(fx, &mut delivery);
@@ -256,7 +288,8 @@ impl User {
                 if live {
                     attempt.state = Try::Open;
                     let inbox = (point, &attempt.inbox);
-                    self.emit_attempt(fx, &delivery.message, inbox, delivery.redelivered);
+                    let late = (delivery.redelivered, delivery.away.is_some());
+                    self.emit_attempt(fx, &delivery.message, inbox, late);
                 }
             }
         }
@@ -267,7 +300,7 @@ impl User {
         fx: &mut Fx<'_, '_>,
         message: &Arc<Message>,
         (point, inbox): (PointId, &Arc<str>),
-        redelivered: bool,
+        (redelivered, away): (bool, bool),
     ) {
         let point = match self.point(point) {
             Some(point) => point.info(),
@@ -284,12 +317,22 @@ impl User {
                 point,
                 message: Arc::clone(message),
                 redelivered,
+                away,
             },
         );
     }
 }
 
 impl Delivery {
+    /// Whether every group has it.
+    pub(super) fn everywhere(&self) -> bool {
+        let has = |group| {
+            let mut of = self.attempts.iter().filter(|a| a.group == group);
+            of.any(Attempt::delivered)
+        };
+        self.attempts.iter().all(|a| has(a.group))
+    }
+
     /// When something about it is due next.
     pub(super) fn due(&self) -> Option<Time> {
         let retry = self.attempts.iter().filter_map(|a| match a.state {

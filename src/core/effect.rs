@@ -2,10 +2,12 @@
 
 use crate::core::access::{Rights, Scheme};
 use crate::core::command::{Caller, Command, Reply};
+use crate::core::devices::{Bond, SplitWhy, Spread};
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::fidelity::FidelityTable;
 use crate::core::id::{Ids, MessageId, PersonId, PointId, Stack, WatchId};
+use crate::core::message::Message;
 use crate::core::port::Write;
 use crate::core::time::Time;
 use crate::core::trace::Checkpoint;
@@ -50,6 +52,14 @@ pub enum Effect {
     Emit(Stack, Event),
     /// A command to another person.
     Forward(Box<Forward>),
+    /// A message may be delivered; nothing of that has been let out yet. Who must have it first
+    /// (the archive) takes it here.
+    Admitted {
+        /// The message.
+        message: Arc<Message>,
+        /// It is a copy for a member of the list that it was admitted at before.
+        copy: bool,
+    },
     /// A checkpoint of a message.
     Trace(Checkpoint),
     /// One line for the log.
@@ -84,6 +94,10 @@ pub enum Notice {
     SenderNotTold(PersonId, MessageId),
     /// A watch by logical callback whose watcher is nobody here.
     NoInboxes(PersonId, WatchId),
+    /// Two points are taken for one device.
+    Paired(PersonId, PointId, PointId, Bond),
+    /// They are not any more.
+    Split(PersonId, PointId, PointId, SplitWhy),
 }
 
 /// Why something ended.
@@ -114,6 +128,20 @@ impl fmt::Display for Notice {
             Self::WatchEnded(who, watch, why) => write!(f, "{who} watch {}: {why}", watch.0),
             Self::SenderNotTold(who, message) => {
                 write!(f, "{who} message {message}: failed late, sender not here")
+            }
+            Self::Paired(who, one, other, why) => {
+                write!(
+                    f,
+                    "{who} points {} and {}: one device, {why}",
+                    one.0, other.0
+                )
+            }
+            Self::Split(who, one, other, why) => {
+                write!(
+                    f,
+                    "{who} points {} and {}: two devices, {why}",
+                    one.0, other.0
+                )
             }
             Self::NoInboxes(who, watch) => {
                 write!(f, "{who} watch {}: watcher has no inboxes here", watch.0)
@@ -220,6 +248,24 @@ pub struct Rules {
     pub mutual: Arc<[String]>,
     /// Domains of ours where somebody blocked is told so (`decisions.md` 16).
     pub visible_block: Arc<[String]>,
+    /// How texts are spread over a person's devices.
+    pub spread: Spread,
+    /// The same in domains of ours where it differs.
+    pub spreads: Arc<[(String, Spread)]>,
+    /// Sign-ins of one kind of client at one place within this span are one device.
+    pub pair_within: Duration,
+    /// A point is idle when its person has done nothing by it for so long; zero = never.
+    pub idle_after: Duration,
+    /// Domains of ours where texts are kept for people who are away.
+    pub away: Arc<[String]>,
+    /// For so long.
+    pub away_for: Duration,
+    /// So many for one person.
+    pub away_texts: usize,
+    /// So many of them of one sender.
+    pub away_sender: usize,
+    /// Octets of all of them.
+    pub away_octets: usize,
     /// Watchers remembered per person who came while he could not be asked.
     pub waiting: usize,
     /// For so long; a question that is open longer is given up.
@@ -277,6 +323,15 @@ impl Default for Rules {
             confirm: Arc::new([]),
             mutual: Arc::new([]),
             visible_block: Arc::new([]),
+            spread: Spread::default(),
+            spreads: Arc::new([]),
+            pair_within: Duration::from_secs(30),
+            idle_after: Duration::ZERO,
+            away: Arc::new([]),
+            away_for: Duration::from_hours(24 * 7),
+            away_texts: 100,
+            away_sender: 50,
+            away_octets: 256 * 1024,
             waiting: 100,
             waiting_for: Duration::from_hours(24 * 7),
             watchers_merge: Duration::from_secs(5),
@@ -305,6 +360,17 @@ impl Rules {
     /// Whether watching somebody means consent to being watched by him.
     pub fn is_mutual(&self, home: &str) -> bool {
         self.mutual.iter().any(|domain| domain == home)
+    }
+
+    /// Whether texts are kept for people of that domain of ours who are away.
+    pub fn keeps_texts(&self, home: &str) -> bool {
+        self.away.iter().any(|domain| domain == home)
+    }
+
+    /// How texts to people of that domain of ours are spread over their devices.
+    pub fn spread_in(&self, home: &str) -> Spread {
+        let mut own = self.spreads.iter().filter(|(domain, _)| domain == home);
+        own.next().map_or(self.spread, |(_, spread)| *spread)
     }
 
     /// Whether somebody blocked by people of that domain is told so.

@@ -17,6 +17,8 @@ pub enum Unreachable {
     Doubted,
     /// Every point failed or timed out.
     DeliveryFailed,
+    /// Nobody is there, and no more texts are kept for him.
+    BoxFull,
 }
 
 /// Which limit was reached; names are keys of `[limits]`.

@@ -50,6 +50,8 @@ pub enum Event {
         message: Arc<Message>,
         /// Marked when it may have been delivered before a crash (`decisions.md` 19).
         redelivered: bool,
+        /// Kept while its recipient was away: to be shown with the time it was sent.
+        away: bool,
     },
     /// Withdraw an attempt that is not answered yet (another point took it, or time is up).
     Cancel {

@@ -125,6 +125,8 @@ impl World {
                     },
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
+                    own_texts: Fidelity::Dropped,
+                    own_state: Fidelity::Adapted,
                     shows_waiting: stack == PHONES,
                     typing_beat: (stack == LETTERS).then_some(Duration::from_secs(4)),
                 },
@@ -396,6 +398,7 @@ impl World {
                     }
                     self.traces.push(checkpoint);
                 }
+                Effect::Admitted { .. } => assert!(!let_out, "admitted after it was let out"),
                 Effect::Log(_) => {}
             }
         }

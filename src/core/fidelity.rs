@@ -26,6 +26,10 @@ pub struct FidelityColumn {
     pub receipt: Fidelity,
     /// Applications' own notifications.
     pub opaque: Fidelity,
+    /// What its person wrote on another device: whether clients can show it.
+    pub own_texts: Fidelity,
+    /// The state that its person has set on another device.
+    pub own_state: Fidelity,
     /// Whether its clients can ask who waits for consent; people with others are told by a text.
     pub shows_waiting: bool,
 }

@@ -42,6 +42,11 @@ pub(super) fn fold(
         if point.hidden(now, rules) || refined(point, publications) {
             continue;
         }
+        // Whoever is only signed in, and silent, may have gone.
+        let state = match state {
+            State::Registered | State::Online if point.is_idle(now, rules) => State::Idle,
+            state => state,
+        };
         let claim = Claim {
             state,
             manual: false,
@@ -207,20 +212,4 @@ pub(super) fn same_to(stack: Stack, a: &View, b: &View) -> bool {
 
 fn looks_same(a: &View, b: &View) -> bool {
     a.state == b.state && a.token == b.token && a.note == b.note
-}
-
-/// Point -> device: two points on different stacks of one client program on one machine are a
-/// pair, which changes state twice for one cause (`decisions.md` 13).
-pub(super) fn pair(points: &[Point], a: PointId, b: PointId) -> bool {
-    let find = |id| points.iter().find(|p| p.record.id == id);
-    let (Some(a), Some(b)) = (find(a), find(b)) else {
-        return false;
-    };
-    let (one, other) = (&a.record.spec, &b.record.spec);
-    a.record.stack != b.record.stack
-        && ((one.machine.is_some() && one.machine == other.machine)
-            || (one.source.is_some()
-                && one.source == other.source
-                && !one.client.is_empty()
-                && one.client == other.client))
 }

@@ -56,6 +56,7 @@ impl User {
             stack: SYSTEM,
             bytes: message.original.bytes.clone(),
             key: None,
+            decoded: message.original.decoded,
         };
         let back = (message.to.clone(), message.from.clone());
         post_as(fx, sender, back, message.conversation, refusal, original);

@@ -156,6 +156,18 @@ pub struct Original {
     /// Protocol identity for duplicate detection within 10 minutes, if the protocol has one
     /// (`decisions.md` 19). Never derived from content.
     pub key: Option<Arc<str>>,
+    /// How its octets were read.
+    pub decoded: Decoded,
+}
+
+/// How ingress octets became text (`rvp.md` 8.13): what a body in the archive once was on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Decoded {
+    /// As characters of the document or of the declared charset.
+    #[default]
+    Characters,
+    /// Each character of the document was one octet of UTF-8.
+    Octets,
 }
 
 impl std::fmt::Debug for Original {

@@ -5,7 +5,7 @@ use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reach, Route, Topic, WatchState};
 use crate::core::effect::{Forward, ReplyTag};
 use crate::core::id::{ConversationId, PersonId, Stack};
-use crate::core::message::{Ack, Content, Message, Original, Text};
+use crate::core::message::{Ack, Content, Decoded, Message, Original, Text};
 use crate::core::points::Point;
 use crate::core::user::{Fx, User};
 use crate::core::watches::Watching;
@@ -123,6 +123,7 @@ pub(super) fn post(
         stack: SYSTEM,
         bytes: bytes::Bytes::new(),
         key: None,
+        decoded: Decoded::default(),
     };
     post_as(fx, person, (from, to), conversation, content, original);
 }

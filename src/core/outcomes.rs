@@ -27,6 +27,10 @@ pub fn outcomes() -> Vec<(&'static str, Error)> {
             "nobody signed in",
             Error::NotReachable(Unreachable::NobodySignedIn),
         ),
+        (
+            "no room for more kept texts",
+            Error::NotReachable(Unreachable::BoxFull),
+        ),
         ("has left the conversation", Error::HasLeft),
         ("client refuses the size", Error::TooLarge),
         ("client refuses the content", Error::Unsupported),

@@ -3,9 +3,10 @@
 
 use crate::core::access::{Right, Scheme, Verdict};
 use crate::core::command::{
-    Caller, Condition, Lineage, PointChange, PointInfo, PointSpec, Register, Reply, Tether,
-    TetherChange,
+    Caller, Condition, Lineage, Outcome, PointChange, PointInfo, PointSpec, Register, Reply,
+    Tether, TetherChange,
 };
+use crate::core::devices::Bond;
 use crate::core::effect::{Notice, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
@@ -27,8 +28,14 @@ pub(super) struct Point {
     pub(super) failed: Option<Time>,
     /// Since when it is doubted.
     pub(super) doubted: Option<Time>,
+    /// What the last failure was.
+    pub(super) failure: Option<Outcome>,
     /// Its person knows that nothing can be sent to it.
     pub(super) announced: bool,
+    /// The oldest point of its device.
+    pub(super) device: PointId,
+    /// Why it is of that device, if it is not alone there.
+    pub(super) bond: Option<Bond>,
 }
 
 /// Whether the way to the client stands.
@@ -43,6 +50,26 @@ pub(super) enum Link {
 }
 
 impl Point {
+    /// A point as it was signed in, or restored: alone until [`User::regroup`].
+    pub(super) fn new(record: PointRecord, link: Link, active: Time) -> Self {
+        Self {
+            device: record.id,
+            record,
+            active,
+            link,
+            failed: None,
+            doubted: None,
+            failure: None,
+            announced: false,
+            bond: None,
+        }
+    }
+
+    /// Whether its person has given no sign of life by it for long.
+    pub(super) fn is_idle(&self, now: Time, rules: &Rules) -> bool {
+        !rules.idle_after.is_zero() && now >= self.active.after(rules.idle_after)
+    }
+
     /// Whether it is out of the fold: doubted for too long (`decisions.md` 14).
     pub(super) fn hidden(&self, now: Time, rules: &Rules) -> bool {
         self.doubted
@@ -78,6 +105,9 @@ impl Point {
         let mut due = self.record.expires;
         if let Link::Grace(until) | Link::Suspended(until) = self.link {
             due = due.min(until);
+        }
+        if !rules.idle_after.is_zero() && !self.is_idle(now, rules) {
+            due = due.min(self.active.after(rules.idle_after));
         }
         if let Some(since) = self.doubted {
             let hides = since.after(rules.doubt_hides);
@@ -330,7 +360,6 @@ impl User {
                 point.record.spec = spec;
                 point.record.lineage = lineage;
                 point.record.expires = expires;
-                point.active = now;
                 point.link = Link::Live;
                 // A client that registers again is worth another try.
                 point.failed = None;
@@ -339,23 +368,21 @@ impl User {
             }
             None => {
                 let id = PointId(fx.next_number());
-                self.points.push(Point {
-                    record: PointRecord {
-                        person: self.person(),
-                        id,
-                        stack,
-                        spec,
-                        holder,
-                        lineage,
-                        since: now,
-                        expires,
-                    },
-                    active: now,
-                    link: Link::Live,
-                    failed: None,
-                    doubted: None,
-                    announced: false,
-                });
+                // A client that signs in again at its own inbox has been there before.
+                let here =
+                    |p: &&Point| p.record.stack == stack && p.record.spec.inbox == spec.inbox;
+                let earlier = self.points.iter().filter(here).map(|p| p.record.since);
+                let record = PointRecord {
+                    person: self.person(),
+                    id,
+                    stack,
+                    since: earlier.min().unwrap_or(now),
+                    spec,
+                    holder,
+                    lineage,
+                    expires,
+                };
+                self.points.push(Point::new(record, Link::Live, now));
                 id
             }
         };
@@ -365,9 +392,19 @@ impl User {
         if known.is_none() {
             self.adopt_orphans(fx, id);
         }
+        self.regroup(fx);
         self.arm(expires);
+        self.arm_idle(fx, id);
         self.changed(Some(id));
         self.knock(fx);
+    }
+
+    /// The point turns idle if nothing is heard of it.
+    fn arm_idle(&mut self, fx: &Fx<'_, '_>, id: PointId) {
+        let span = fx.rules().idle_after;
+        if let (false, Some(point)) = (span.is_zero(), self.point(id)) {
+            self.arm(point.active.after(span));
+        }
     }
 
     pub(super) fn renew_point(
@@ -392,7 +429,6 @@ impl User {
         let grew = point.record.spec.lease != lease;
         point.record.spec.lease = lease;
         point.record.expires = expires;
-        point.active = now;
         fx.store(if grew {
             Write::PutPoint(point.record.clone())
         } else {
@@ -454,6 +490,7 @@ impl User {
             fx.log(Notice::PointEnded(self.person(), id, why));
         }
         self.end_publications_of(fx, &point);
+        self.regroup(fx);
         self.changed(Some(id));
         self.point_lost(fx, id);
     }
@@ -475,15 +512,22 @@ impl User {
         if point.doubted.take().is_some() {
             fx.log(Notice::Trusted(person, id));
             self.changed(Some(id));
+            self.drain(fx);
         }
     }
 
     /// The point did not answer: the second time, some seconds later, it is doubted.
-    pub(super) fn point_failed(&mut self, fx: &mut Fx<'_, '_>, id: PointId) {
+    pub(super) fn point_failed(
+        &mut self,
+        fx: &mut Fx<'_, '_>,
+        id: PointId,
+        failure: Option<Outcome>,
+    ) {
         let (now, person, rules) = (fx.now(), self.person(), fx.rules());
         let Some(point) = self.point_mut(id) else {
             return;
         };
+        point.failure = failure;
         let first = *point.failed.get_or_insert(now);
         if point.doubted.is_some() || now.since(first) < rules.doubt_after {
             return;

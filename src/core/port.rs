@@ -5,12 +5,14 @@
 
 use crate::core::access::AccessEntry;
 use crate::core::address::Address;
+use crate::core::archive::{Entry, Held, Hold, Indexed};
 use crate::core::calls::Calls;
 use crate::core::chat::ChatRecord;
 use crate::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
 };
 use crate::core::contacts::ContactList;
+use crate::core::devices::DeviceRules;
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::{Handle, MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use crate::core::message::Message;
@@ -151,6 +153,22 @@ pub struct KeptRecord {
     pub until: Time,
     /// Points that have it already.
     pub delivered: Vec<PointId>,
+    /// Why it is here.
+    pub stay: Stay,
+}
+
+/// Why a message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Stay {
+    /// Its clients take their time.
+    #[default]
+    Passing,
+    /// Nobody is there.
+    Away,
+    /// Somebody came, and it is under way to him.
+    Leaving,
+    /// The recipient blocks its sender, who must not know: it is kept and never delivered.
+    Withheld,
 }
 
 /// Where an operator wants a node's notifications sent to, whatever address that leads to.
@@ -209,6 +227,8 @@ pub struct PersonRecords {
     pub documents: Vec<DocumentInfo>,
     /// Contact list; `None` = never written.
     pub contacts: Option<ContactList>,
+    /// What holds for devices; `None` = never written.
+    pub devices: Option<DeviceRules>,
     /// Kept messages.
     pub kept: Vec<KeptRecord>,
     /// Set for what is a conversation of many.
@@ -249,6 +269,8 @@ pub enum Write {
     PutContacts(PersonId, ContactList),
     /// Insert or replace a conversation of many; it goes as an account does.
     PutChat(Box<ChatRecord>),
+    /// Replace what holds for devices.
+    PutDevices(PersonId, DeviceRules),
     /// Insert or replace a kept message.
     PutKept(KeptRecord),
     /// A kept message is done with.
@@ -266,6 +288,14 @@ pub enum Write {
     PutBacklog(BacklogRecord),
     /// The notification (person, target, sequence) is done with.
     DeleteBacklog(PersonId, u32, u64),
+    /// Append a row to the archive.
+    Archive(Box<Entry>),
+    /// Erase the bodies of rows of the archive; only these words find them from now on.
+    EraseArchive(Vec<Indexed>),
+    /// Insert or replace a legal hold.
+    PutHold(Hold),
+    /// Release a legal hold.
+    DeleteHold(String, Held),
     /// Insert or replace an account with its aliases.
     PutAccount(Account),
     /// Remove an account and everything of that person.

@@ -163,8 +163,9 @@ impl User {
             self.arm(expires);
         }
         self.changed(record.point);
-        if let Some(id) = record.point {
-            self.touch(id, now);
+        // A refresh is its client's doing, a new value the person's.
+        if let (Some(id), true) = (record.point, record.set == now) {
+            self.touch(fx, id);
         }
         let reply = Reply::Published {
             publication: record.id,

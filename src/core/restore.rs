@@ -10,7 +10,7 @@ use crate::core::effect::{Context, Effect, Rules};
 use crate::core::event::Event;
 use crate::core::fold::fold;
 use crate::core::points::{Link, Point};
-use crate::core::port::{Account, KeptRecord, PersonRecords, WatchRecord, Write};
+use crate::core::port::{Account, KeptRecord, PersonRecords, Stay, WatchRecord, Write};
 use crate::core::routing::{Route, Try};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
@@ -33,6 +33,7 @@ impl User {
         let mut out = Vec::new();
         let mut fx = Fx::new(cx, &mut out);
         let mut user = Self::new(account);
+        user.devices = records.devices.map(Box::new);
         user.restore_points(&mut fx, records.points);
         let (now, rules) = (fx.now(), fx.rules());
         user.publications = records.publications;
@@ -93,7 +94,10 @@ impl User {
         }
         if records.changed.is_some() {
             let waits = |watch: &&Watching| watch.record.state == WatchState::Waiting;
-            for watch in user.watches.iter().filter(|watch| !waits(watch)) {
+            // Whoever is kept from seeing anything learns nothing from our restart either: that
+            // there was a change is the owner's business (`decisions.md` 16).
+            let told = |watch: &&Watching| !waits(watch) && watch.sees;
+            for watch in user.watches.iter().filter(told) {
                 let present = user.present(now, watch);
                 user.send(&mut fx, &watch.record, present);
             }
@@ -136,15 +140,10 @@ impl User {
                 Tether::Connection => Link::Suspended(now.after(rules.suspension)),
                 Tether::Address => Link::Live,
             };
-            let point = Point {
-                active: record.since,
-                record,
-                link,
-                failed: None,
-                doubted: None,
-                // Before we died.
-                announced: true,
-            };
+            let since = record.since;
+            let mut point = Point::new(record, link, since);
+            // Before we died.
+            point.announced = true;
             fx.emit(
                 point.record.stack,
                 Event::PointRestored {
@@ -155,6 +154,7 @@ impl User {
             );
             self.points.push(point);
         }
+        self.group(fx, &[]);
     }
 
     /// A kept message: tried again on every inbox that does not have it, for as long as clients
@@ -162,6 +162,9 @@ impl User {
     fn restore_kept(&mut self, fx: &Fx<'_, '_>, record: KeptRecord) {
         let now = fx.now();
         self.remember_as(now, &record.message, Some(Ok(Fate::Kept)));
+        if record.stay != Stay::Passing {
+            return self.restore_away(fx, record);
+        }
         let mut attempts = match self.route(fx, &record.message) {
             Route::To(attempts) => attempts,
             _ => Vec::new(),
@@ -177,6 +180,7 @@ impl User {
             phase: Phase::Kept,
             until: record.until.max(now.after(fx.rules().suspension)),
             redelivered: true,
+            away: None,
             attempts,
         });
     }

@@ -19,6 +19,10 @@ pub(super) struct Attempt {
     pub(super) inbox: Arc<str>,
     /// The point it is, was or will be tried on.
     pub(super) point: PointId,
+    /// The device of that inbox.
+    pub(super) device: PointId,
+    /// Of those with the same, one has to succeed.
+    pub(super) group: PointId,
     pub(super) state: Try,
 }
 
@@ -31,6 +35,10 @@ pub(super) enum Try {
     Waiting,
     /// To be tried again then.
     Retry(Time),
+    /// Held back until those before it in its group have failed.
+    Reserve,
+    /// Not needed: somebody else of its group has the message.
+    Spared,
     /// Over.
     Over(Outcome),
 }
@@ -40,8 +48,18 @@ impl Attempt {
         self.state == Try::Over(Outcome::Delivered)
     }
 
+    /// Whether no other inbox of its device is meant.
+    pub(super) fn lonely(&self, all: &[Self]) -> bool {
+        all.iter().filter(|a| a.device == self.device).count() < 2
+    }
+
+    /// Whether its client has given no answer at all.
+    pub(super) fn unanswered(&self) -> bool {
+        matches!(self.state, Try::Over(Outcome::Failed | Outcome::Unreached))
+    }
+
     pub(super) fn over(&self) -> bool {
-        matches!(self.state, Try::Over(_))
+        matches!(self.state, Try::Over(_) | Try::Spared)
     }
 }
 
@@ -58,7 +76,7 @@ pub(super) enum Route {
 }
 
 impl User {
-    /// One attempt per inbox of every device, on its newest point.
+    /// One attempt per inbox, on its newest point; of every device one is tried first.
     pub(super) fn route(&self, fx: &Fx<'_, '_>, message: &Message) -> Route {
         let mut attempts = self.members(message);
         let (mut doubted, mut send_only, mut unshown, mut refused) = (false, false, false, false);
@@ -93,11 +111,14 @@ impl User {
                     stack,
                     inbox: point.record.spec.inbox.clone(),
                     point: point.record.id,
+                    device: point.device,
+                    group: point.device,
                     state: Try::Waiting,
                 }),
             }
         }
         if !attempts.is_empty() {
+            self.hold_back(fx, message, &mut attempts);
             Route::To(attempts)
         } else if unshown {
             Route::Unshown
@@ -122,11 +143,16 @@ impl User {
         };
         let others = node.members.iter().filter(|who| **who != message.from);
         others
-            .map(|member| Attempt {
-                stack: INSIDE,
-                inbox: member.to_string().into(),
-                point: member_point(member),
-                state: Try::Waiting,
+            .map(|member| {
+                let point = member_point(member);
+                Attempt {
+                    stack: INSIDE,
+                    inbox: member.to_string().into(),
+                    point,
+                    device: point,
+                    group: point,
+                    state: Try::Waiting,
+                }
             })
             .collect()
     }
@@ -200,7 +226,7 @@ impl User {
 /// What the sender is told when every attempt failed: the answer that says most.
 pub(super) fn verdict_of(attempts: &[Attempt]) -> Error {
     let failures = attempts.iter().filter_map(|attempt| match attempt.state {
-        Try::Over(Outcome::Delivered) => None,
+        Try::Over(Outcome::Delivered) | Try::Spared => None,
         Try::Over(outcome) => Some(outcome),
         _ => Some(Outcome::Failed),
     });

@@ -1,13 +1,16 @@
 //! Tests of the core, one module per matter; each test is named after the rule it holds to.
 
+mod away;
 mod consent;
 mod delivery;
 mod detail;
+mod devices;
 mod folding;
 mod invitations;
 mod keeping;
 mod leases;
 mod locating;
+mod machines;
 mod matrix;
 mod model;
 mod points;

@@ -6,6 +6,7 @@
 use crate::core::conversation::Peer;
 use crate::core::id::{PointId, Stack};
 use crate::core::message::{Content, Message};
+use crate::core::routing::{Attempt, Route, Try};
 use crate::core::time::Time;
 use crate::core::user::{Fx, User};
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl User {
                 return true;
             }
             let mut next = typist.until;
-            for (point, stack) in self.strangers(&typist.message) {
+            for (point, stack) in self.strangers(fx, &typist.message) {
                 let beat = fx.typing_beat(stack);
                 match beat {
                     // What beats has no word for the end: it just stops.
@@ -118,7 +119,7 @@ impl User {
                 }
                 let again = again(fx, &typist.message, !over);
                 let inbox = self.inbox(point);
-                self.emit_attempt(fx, &again, (point, &inbox), false);
+                self.emit_attempt(fx, &again, (point, &inbox), (false, false));
             }
             typist.beat = next;
             !over
@@ -126,20 +127,21 @@ impl User {
         self.typists = typists;
     }
 
-    /// One live point for each inbox on another stack than the message's.
-    fn strangers(&self, message: &Message) -> Vec<(PointId, Stack)> {
-        let mut found: Vec<(PointId, Stack)> = Vec::new();
-        for record in self.points.iter().map(|point| &point.record) {
-            if record.stack == message.original.stack {
-                continue;
-            }
-            if let Some((point, true)) = self.point_for(record.stack, &record.spec.inbox)
-                && !found.iter().any(|(known, _)| *known == point)
-            {
-                found.push((point, record.stack));
-            }
-        }
-        found
+    /// One live point for each inbox on another stack than the message's that is shown it.
+    fn strangers(&self, fx: &Fx<'_, '_>, message: &Message) -> Vec<(PointId, Stack)> {
+        let Route::To(attempts) = self.route(fx, message) else {
+            return Vec::new();
+        };
+        let shown = |a: &Attempt| a.stack != message.original.stack && a.state != Try::Reserve;
+        let live = |a: Attempt| {
+            let (point, live) = self.point_for(a.stack, &a.inbox)?;
+            live.then_some((point, a.stack))
+        };
+        attempts
+            .into_iter()
+            .filter(shown)
+            .filter_map(live)
+            .collect()
     }
 
     fn inbox(&self, point: PointId) -> Arc<str> {

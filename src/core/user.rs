@@ -3,6 +3,7 @@
 
 use crate::core::access::{AccessEntry, Right, Verdict};
 use crate::core::address::Address;
+use crate::core::away::Away;
 use crate::core::chat::Chat;
 use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
@@ -11,13 +12,14 @@ use crate::core::consent::Acquaintance;
 use crate::core::contacts::ContactList;
 use crate::core::conversation::Talk;
 use crate::core::delivery::Delivery;
+use crate::core::devices::DeviceRules;
 use crate::core::documents::DocumentInfo;
 use crate::core::duplicates::Seen;
 use crate::core::effect::{Context, Effect, Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Fidelity, Kind};
+use crate::core::message::{Fidelity, Kind, Message};
 use crate::core::notices::WaitingTold;
 use crate::core::points::Point;
 use crate::core::port::{Account, PublicationRecord, Write};
@@ -47,8 +49,12 @@ pub struct User {
     /// By id.
     pub(super) documents: Vec<DocumentInfo>,
     pub(super) contacts: ContactList,
+    /// `None` = nothing is ruled, as for nearly everybody.
+    pub(super) devices: Option<Box<DeviceRules>>,
     /// By arrival.
     pub(super) deliveries: VecDeque<Delivery>,
+    /// Texts that wait for somebody to come, by arrival.
+    pub(super) away: VecDeque<Away>,
     pub(super) talks: Vec<Talk>,
     /// Set if this is a conversation of many.
     pub(super) chat: Option<Box<Chat>>,
@@ -62,6 +68,8 @@ pub struct User {
     pub(super) roll: Roll,
     /// Watchers whose waiting the owner was told of by a text.
     pub(super) waiting_told: Option<Box<WaitingTold>>,
+    /// When the owner was last told that a message could not be archived.
+    pub(super) unarchived_told: Option<Time>,
     /// The list of watchers is not what those who watch it were told.
     pub(super) roll_changed: bool,
     /// Those who watch the calls may not know them.
@@ -88,7 +96,9 @@ impl User {
             acquaintances: Vec::new(),
             documents: Vec::new(),
             contacts: ContactList::default(),
+            devices: None,
             deliveries: VecDeque::new(),
+            away: VecDeque::new(),
             talks: Vec::new(),
             chat: None,
             seen: VecDeque::new(),
@@ -98,6 +108,7 @@ impl User {
             telling: Telling::default(),
             roll: Roll::default(),
             waiting_told: None,
+            unarchived_told: None,
             roll_changed: false,
             calls_changed: false,
             stale: false,
@@ -145,6 +156,7 @@ impl User {
         self.expire_acquaintances(&mut fx);
         self.expire_properties(&mut fx);
         self.expire_deliveries(&mut fx);
+        self.expire_away(&mut fx);
         self.expire_typists(&mut fx);
         self.expire_talks(&fx);
         self.expire_seen(&fx);
@@ -165,6 +177,7 @@ impl User {
             && self.shown_to.is_empty()
             && self.acquaintances.is_empty()
             && self.deliveries.is_empty()
+            && self.away.is_empty()
             && self.talks.is_empty()
             && self.chat.is_none()
             && self.seen.is_empty()
@@ -223,7 +236,7 @@ impl User {
                 if alive {
                     self.point_answered(fx, point);
                 } else {
-                    self.point_failed(fx, point);
+                    self.point_failed(fx, point, None);
                 }
                 Reply::Done
             }
@@ -278,17 +291,19 @@ impl User {
                 self.must_own(caller)?;
                 Ok(Reply::Contacts(self.contacts.clone()))
             }
+            Command::SetDevices(changes) => self.set_devices(fx, caller, changes),
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
             Command::Locate => self.locate(fx.rules(), caller),
             Command::Uncalled(by) => self.uncalled(fx, caller, &by),
-            Command::Standing => self.standing(fx.rules(), caller),
+            Command::Standing => self.standing(fx, caller),
             Command::Erase => self.erase(fx, caller),
             // The other half is executed by `dispatch`; nothing comes here from there.
             _ => Err(Error::Denied("no such command")),
         }
     }
 
-    pub(super) fn standing(&self, rules: &Rules, caller: &Caller) -> Result<Reply, Error> {
+    pub(super) fn standing(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
+        let (now, rules) = (fx.now(), fx.rules());
         self.must(rules, caller, Right::Subscriptions)?;
         let publication = |p: &PublicationRecord| (p.id, p.point, p.presence.clone(), p.expires);
         Ok(Reply::Standing(Box::new(Standing {
@@ -297,6 +312,10 @@ impl User {
             publications: self.publications.iter().map(publication).collect(),
             watches: self.watch_infos(),
             pending: self.deliveries.len(),
+            away: self.away.len(),
+            devices: self.device_infos(now, rules),
+            device_rules: self.devices.as_deref().cloned().unwrap_or_default(),
+            spread: self.spread(rules),
         })))
     }
 
@@ -306,6 +325,7 @@ impl User {
         let (person, now) = (self.person(), fx.now());
         fx.store(Write::DeleteAccount(person));
         self.abandon_deliveries(fx);
+        self.abandon_away(fx);
         for point in std::mem::take(&mut self.points) {
             fx.log(Notice::PointEnded(person, point.record.id, Why::Erased));
             let stack = point.record.stack;
@@ -374,9 +394,16 @@ impl User {
         self.cause = cause.or(self.cause);
     }
 
-    pub(super) fn touch(&mut self, point: PointId, now: Time) {
-        if let Some(point) = self.points.iter_mut().find(|p| p.record.id == point) {
+    /// The person did something by that point.
+    pub(super) fn touch(&mut self, fx: &Fx<'_, '_>, id: PointId) {
+        let (now, rules) = (fx.now(), fx.rules());
+        if let Some(point) = self.points.iter_mut().find(|p| p.record.id == id) {
+            let idle = point.is_idle(now, rules);
             point.active = now;
+            if idle {
+                self.changed(Some(id));
+                self.arm(now.after(rules.idle_after));
+            }
         }
     }
 
@@ -392,6 +419,7 @@ impl User {
         let watches = self.watches.iter().map(|w| w.due(rules));
         let properties = self.properties.iter().filter_map(|(_, v)| v.expires);
         let deliveries = self.deliveries.iter().filter_map(Delivery::due);
+        let away = self.away.iter().map(|away| away.until);
         let talks = self.talks.iter().map(|t| t.last.after(rules.conversation));
         let seen = self.seen.front().map(|s| s.at.after(rules.duplicate));
         self.wake = points
@@ -399,6 +427,7 @@ impl User {
             .chain(watches)
             .chain(properties)
             .chain(deliveries)
+            .chain(away)
             .chain(talks)
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))
@@ -483,6 +512,12 @@ impl<'a, 'c> Fx<'a, 'c> {
 
     pub(super) fn forward(&mut self, forward: Forward) {
         self.later.push(Effect::Forward(Box::new(forward)));
+    }
+
+    /// Before any answer: see [`Effect::Admitted`].
+    pub(super) fn admitted(&mut self, message: &Arc<Message>, copy: bool) {
+        let message = Arc::clone(message);
+        self.out.push(Effect::Admitted { message, copy });
     }
 
     pub(super) fn trace(&mut self, message: MessageId, step: Step) {

@@ -11,8 +11,9 @@ use crate::core::consent::watcher_of;
 use crate::core::effect::{Forward, Notice, ReplyTag, Rules, Why};
 use crate::core::error::{Error, Limit};
 use crate::core::event::Event;
-use crate::core::fold::{as_shown, fold, pair, same, same_to};
+use crate::core::fold::{as_shown, fold, same, same_to};
 use crate::core::id::{Handle, PointId, WatchId};
+use crate::core::pairing::echo;
 use crate::core::port::{WatchRecord, Write};
 use crate::core::presence::{Presence, State, View};
 use crate::core::time::Time;
@@ -399,7 +400,7 @@ impl User {
         if !same(&view, &self.fold) {
             let echo = match (cause, self.telling.cause) {
                 (Some(point), Some((at, other)))
-                    if now.since(at) < rules.echo && pair(&self.points, point, other) =>
+                    if now.since(at) < rules.echo && echo(&self.points, point, other) =>
                 {
                     at.after(rules.echo)
                 }

@@ -8,6 +8,7 @@ pub const RVP: Stack = Stack::named("rvp");
 /// SIP/SIMPLE.
 pub const SIP: Stack = Stack::named("sip");
 
+mod family;
 pub mod mapping;
 pub mod rvp;
 pub mod sip;

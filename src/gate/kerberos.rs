@@ -221,6 +221,7 @@ impl Gate {
                 whose: Whose::Account(account),
                 scheme: Scheme::Kerberos,
                 until: Some(Time(attempt.now.0.saturating_add(lifetime))),
+                machine: None,
             },
             answer: accepted.answer,
             codes: accepted.codes,

@@ -31,6 +31,8 @@ pub(super) struct Known {
     pub(super) scheme: Scheme,
     /// When the proof ends; a ticket's does.
     pub(super) until: Option<Time>,
+    /// The machine that its client named.
+    pub(super) machine: Option<Arc<str>>,
 }
 
 /// Whose a connection is.

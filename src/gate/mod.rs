@@ -161,6 +161,8 @@ pub struct Granted {
     pub account: Arc<Account>,
     /// A value for WWW-Authenticate that goes with the success (the end of Negotiate).
     pub answer: Option<String>,
+    /// The machine it came from, where the proof names it (NTLM).
+    pub machine: Option<Arc<str>>,
 }
 
 /// What the gate counts.
@@ -271,6 +273,7 @@ impl Gate {
                     },
                     account,
                     answer: None,
+                    machine: None,
                 })
             }
             (Verdict::Stale(cause), _) => {

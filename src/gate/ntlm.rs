@@ -260,6 +260,7 @@ impl Gate {
             whose: Whose::Account(account),
             scheme: Scheme::Ntlm,
             until: None,
+            machine: machine(&user),
         };
         Ok((known, verdict))
     }
@@ -283,6 +284,7 @@ impl Gate {
             },
             account,
             answer,
+            machine: known.machine,
         })
     }
 
@@ -413,6 +415,14 @@ fn name(scheme: Offered) -> &'static str {
 
 pub(super) fn value(scheme: Offered, token: &[u8]) -> String {
     format!("{} {}", name(scheme), STANDARD.encode(token))
+}
+
+/// The machine as it names itself.
+fn machine(user: &Identity) -> Option<Arc<str>> {
+    let name = user.workstation.trim();
+    // What has a colon would pass for an instance.
+    let plain = !name.is_empty() && name.len() <= 64 && !name.contains([':', '\\']);
+    plain.then(|| name.into())
 }
 
 /// What is no first message and was not asked for.

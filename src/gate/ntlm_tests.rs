@@ -140,6 +140,23 @@ fn who(decision: &Decision) -> Option<String> {
     }
 }
 
+#[test]
+fn a_workstation_is_a_machine_unless_it_is_no_name() {
+    for (workstation, want) in [
+        ("DESK-7", Some("DESK-7")),
+        (" DESK-7 ", Some("DESK-7")),
+        ("", None),
+        ("urn:uuid:1", None),
+        ("\\\\DESK", None),
+    ] {
+        let user = Identity {
+            workstation: workstation.to_owned(),
+            ..Identity::default()
+        };
+        assert_eq!(machine(&user).as_deref(), want, "{workstation}");
+    }
+}
+
 pub(in crate::gate) fn cause(decision: &Decision) -> Cause {
     match decision {
         Decision::Challenge {

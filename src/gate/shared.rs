@@ -55,7 +55,10 @@ impl Gate {
                 self.shared_leg(attempt, on, scheme, text).await
             }
             Carried::Nothing => match on.link.sharer() {
-                Some(proved) if on.servers.iter().any(|pair| sharer(*pair) == proved) => {
+                // A proxy may share its connection between many.
+                Some(proved)
+                    if !on.relayed && on.servers.iter().any(|pair| sharer(*pair) == proved) =>
+                {
                     self.stats.granted.add(1);
                     Shared::Proved(None)
                 }
@@ -173,6 +176,7 @@ pub(super) fn prove(on: &On<'_>, proof: Proof) -> Result<(Known, ntlm::Verdict),
         whose: Whose::Server(server),
         scheme: Scheme::Ntlm,
         until: None,
+        machine: None,
     };
     Ok((known, verdict))
 }

@@ -1,6 +1,8 @@
 //! The handle that fronts, admin and cli hold.
 
 use super::admission::Hall;
+use super::archive::{ArchiveHealth, ArchiveState};
+use super::disclaimer::Told;
 use super::inside::{self, Origin};
 use super::loader::{self, Load};
 use super::mailbox::{Inbox, Inside, Mailbox};
@@ -18,7 +20,7 @@ use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::error::Error;
 use crate::core::event::Outbound;
 use crate::core::fidelity::FidelityColumn;
-use crate::core::id::{PersonId, PointId, Stack};
+use crate::core::id::{MessageId, PersonId, PointId, Stack};
 use crate::core::message::Message;
 use crate::core::port::{
     Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
@@ -123,6 +125,8 @@ impl Hub {
             trace: TraceLog::new(settings.trace_messages),
             stats: Stats::default(),
             board: TargetBoard::default(),
+            archive: ArchiveState::default(),
+            told: Told::default(),
             settings,
             mailboxes,
             attached: OnceLock::new(),
@@ -394,6 +398,47 @@ impl Hub {
         }
         let queued = self.write(writes)?;
         queued.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Commits changes of the archive that are no captures: journal, holds, erased bodies.
+    pub async fn commit_archive(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let own = |write: &Write| {
+            matches!(
+                write,
+                Write::Archive(_)
+                    | Write::EraseArchive(_)
+                    | Write::PutHold(_)
+                    | Write::DeleteHold(..)
+            )
+        };
+        if !writes.iter().all(own) {
+            return Err(StoreError::Backend("not the archive's write".to_owned()));
+        }
+        let queued = self.write(writes)?;
+        queued.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// How the archive is doing.
+    pub fn archive_health(&self) -> ArchiveHealth {
+        self.0.shared.archive.health()
+    }
+
+    /// Rows that the archive has lost since last asked (`on`: delivery went on).
+    pub fn take_archive_lost(&self) -> u64 {
+        self.0.shared.archive.take_lost()
+    }
+
+    /// Gives a count back that could not be noted down.
+    pub fn put_archive_lost(&self, rows: u64) {
+        self.0.shared.archive.put_lost(rows);
+    }
+
+    /// A front has written a message for a point: what the archive says was sent to it. To be called
+    /// before the outcome is reported; costs nothing where nobody is archived.
+    pub fn rendered(&self, message: MessageId, point: PointId, octets: &[u8]) {
+        if self.0.shared.settings.archive.is_on() {
+            self.0.shared.archive.rendered((message, point), octets);
+        }
     }
 
     /// Passes a copy of a message that a node delivers on to another person here; the outcome is

@@ -44,6 +44,8 @@ pub(super) enum Inside {
     Account(PersonId),
     /// Something was spilled: look once the queue is read.
     Spilled,
+    /// The writer has room for more of the archive: look whether outside work can be taken.
+    Room,
     /// Is anything under way?
     Quiet(oneshot::Sender<bool>),
     /// The end: answer whoever waits, then go.

@@ -4,10 +4,12 @@
 //! Outcomes of one person keep their order; another person's never wait for them.
 
 mod admission;
+mod archive;
 mod board;
 mod chats;
 mod clock;
 mod directory;
+mod disclaimer;
 mod handle;
 mod inside;
 mod loader;
@@ -24,9 +26,11 @@ mod writer;
 
 pub use crate::core::fidelity::FidelityColumn;
 pub use admission::{Admission, AdmissionHook};
+pub use archive::{ArchiveHealth, ArchiveRules};
 pub use board::{TargetBoard, TargetState};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use directory::{Directory, Elsewhere, Resolution, Want, stranger};
+pub use disclaimer::Disclaimer;
 pub use handle::Hub;
 pub use settings::Settings;
 pub use stand_in::StandIns;

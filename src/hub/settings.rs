@@ -1,5 +1,6 @@
 //! What an operator may turn on the hub itself. The core's own limits travel inside.
 
+use super::ArchiveRules;
 use crate::core::effect::Rules;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Messages whose trace is kept.
     pub trace_messages: usize,
+    /// Who is archived.
+    pub archive: ArchiveRules,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             commit_rows: 1_000,
             idle: Duration::from_mins(5),
             trace_messages: 20_000,
+            archive: ArchiveRules::default(),
         }
     }
 }

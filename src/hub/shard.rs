@@ -1,5 +1,6 @@
 //! One shard task: owns people, their order and their timers. No lock, no waiting but for work.
 
+use super::archive::Ledger;
 use super::loader::Load;
 use super::mailbox::{Addressed, Inbox, Inside};
 use super::numbers::Fresh;
@@ -49,6 +50,10 @@ pub(super) struct Shard {
     pub(super) last_tag: u64,
     pub(super) last_generation: u64,
     pub(super) sweep: Time,
+    /// Messages whose results are archived.
+    pub(super) ledger: Ledger,
+    /// Whether anybody is archived.
+    pub(super) archives: bool,
     /// Reused from command to command.
     pub(super) scratch: Vec<Effect>,
 }
@@ -61,6 +66,7 @@ impl Shard {
         writer: mpsc::UnboundedSender<Job>,
         loader: mpsc::UnboundedSender<Load>,
     ) -> Self {
+        let archives = shared.settings.archive.is_on();
         let sweep = shared.clock.now().after(shared.settings.idle);
         Self {
             number,
@@ -75,6 +81,8 @@ impl Shard {
             last_tag: 0,
             last_generation: 0,
             sweep,
+            ledger: Ledger::default(),
+            archives,
             scratch: Vec::new(),
         }
     }
@@ -86,7 +94,7 @@ impl Shard {
         let mut outside = Vec::with_capacity(TURN);
         loop {
             let next = self.next_timer();
-            let room = self.uncommitted < UNCOMMITTED;
+            let room = self.uncommitted < UNCOMMITTED && self.shared.archive.has_room();
             tokio::select! {
                 count = inbox.inside.recv_many(&mut inside, TURN) => {
                     if count == 0 {
@@ -126,6 +134,11 @@ impl Shard {
     /// People as storage has them at start.
     pub(super) fn restore_all(&mut self, people: Vec<(PersonId, PersonRecords)>) {
         for (person, records) in people {
+            if self.archives {
+                for kept in &records.kept {
+                    self.ledger.reopen(&self.shared, &kept.message);
+                }
+            }
             let generation = self.open_slot(person);
             self.loaded(person, generation, Ok(records));
         }
@@ -151,7 +164,7 @@ impl Shard {
             }
             Inside::Account(person) => self.account_changed(person),
             // Seen to by `run`.
-            Inside::Spilled | Inside::Quiet(_) | Inside::Stop(_) => {}
+            Inside::Spilled | Inside::Room | Inside::Quiet(_) | Inside::Stop(_) => {}
         }
     }
 
@@ -306,7 +319,13 @@ impl Shard {
         self.put_back(person, user, effects, done.is_some());
     }
 
-    fn put_back(&mut self, person: PersonId, user: Box<User>, effects: Vec<Effect>, sound: bool) {
+    pub(super) fn put_back(
+        &mut self,
+        person: PersonId,
+        user: Box<User>,
+        effects: Vec<Effect>,
+        sound: bool,
+    ) {
         let made_up = self.ids.take_failure();
         if !sound || made_up {
             return self.fail(person, "a panic or a lack of ids");
@@ -318,7 +337,7 @@ impl Shard {
     }
 
     /// Calls the core. A panic there is its bug: caught, counted, `None`.
-    fn guarded<T>(&mut self, call: impl FnOnce(&mut Context<'_>) -> T) -> Option<T> {
+    pub(super) fn guarded<T>(&mut self, call: impl FnOnce(&mut Context<'_>) -> T) -> Option<T> {
         let none = FidelityTable::new();
         let attached = self.shared.attached.get();
         let mut context = Context {

@@ -1,6 +1,8 @@
 //! What the handle, the shards and their helpers share.
 
 use super::admission::Hall;
+use super::archive::ArchiveState;
+use super::disclaimer::{self, Told};
 use super::inside;
 use super::mailbox::Mailbox;
 use super::{Clock, Directory, Envelope, Settings, Stats, TargetBoard, TraceLog};
@@ -20,6 +22,8 @@ pub(super) struct Shared {
     pub(super) trace: TraceLog,
     pub(super) stats: Stats,
     pub(super) board: TargetBoard,
+    pub(super) archive: ArchiveState,
+    pub(super) told: Told,
     pub(super) settings: Settings,
     pub(super) mailboxes: Vec<Mailbox>,
     /// Set by `open`; before that nothing runs.
@@ -98,6 +102,12 @@ impl Shared {
         let Some((_, front)) = front else {
             return self.orphan(event);
         };
+        let event = if self.settings.archive.disclaimer.is_on() {
+            disclaimer::worded(self, stack, event)
+        } else {
+            Some(event)
+        };
+        let Some(event) = event else { return };
         self.stats.events.add(1);
         if matches!(
             event,

@@ -1,5 +1,6 @@
 //! A person on a shard, and what happens to the person's outcomes: store, then let out, in order.
 
+use super::archive::{self, Capture};
 use super::mailbox::Written;
 use super::shard::Shard;
 use super::writer::{From, Job};
@@ -8,9 +9,12 @@ use crate::core::chat::ChatCommand;
 use crate::core::command::Command;
 use crate::core::effect::{Effect, ReplyTag};
 use crate::core::error::Error;
+use crate::core::event::Event;
 use crate::core::id::PersonId;
+use crate::core::message::Message;
 use crate::core::port::Write;
 use crate::core::time::Time;
+use crate::core::trace::Checkpoint;
 use crate::core::user::User;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -45,6 +49,9 @@ pub(super) struct Outcome {
     /// Whether storage still owes its word on this one.
     stored: Stored,
     effects: Vec<Effect>,
+    /// Messages that must be archived before anybody has them, if nothing else is stored with them:
+    /// then they can be taken back.
+    archived: Vec<Arc<Message>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -102,6 +109,7 @@ impl Slot {
 impl Shard {
     /// What a call of the core has led to: lets out what may go at once, holds back the rest.
     pub(super) fn conclude(&mut self, person: PersonId, mut effects: Vec<Effect>) {
+        let archived = self.capture(person, &mut effects);
         let Some(slot) = self.slots.get_mut(&person) else {
             return;
         };
@@ -114,6 +122,7 @@ impl Shard {
                     slot.pending.push_back(Outcome {
                         stored: Stored::NotNeeded,
                         effects: std::mem::take(&mut effects),
+                        archived: Vec::new(),
                     });
                 }
             }
@@ -121,7 +130,7 @@ impl Shard {
                 if clear && first > 0 {
                     self.release(person, effects.drain(..first));
                 }
-                self.store(person, effects.drain(..));
+                self.store(person, effects.drain(..), archived);
             }
         }
         self.scratch = effects;
@@ -140,7 +149,37 @@ impl Shard {
         }
     }
 
-    fn store(&mut self, person: PersonId, effects: std::vec::Drain<'_, Effect>) {
+    /// Rows of the archive for what was admitted: those that must be stored first become writes of
+    /// the outcome, and their messages are returned.
+    fn capture(&mut self, person: PersonId, effects: &mut [Effect]) -> Vec<Arc<Message>> {
+        let mut first = Vec::new();
+        if !self.archives {
+            return first;
+        }
+        for effect in effects {
+            let Effect::Admitted { message, copy } = effect else {
+                continue;
+            };
+            let account = self.shared.directory.account(person);
+            let account = account.as_deref();
+            match self.ledger.admit(&self.shared, account, message, *copy) {
+                Capture::No => {}
+                Capture::Along(entry) => archive::send(&self.shared, &self.writer, entry),
+                Capture::First(entry) => {
+                    first.push(Arc::clone(message));
+                    *effect = Effect::Store(Write::Archive(Box::new(entry)));
+                }
+            }
+        }
+        first
+    }
+
+    fn store(
+        &mut self,
+        person: PersonId,
+        effects: std::vec::Drain<'_, Effect>,
+        mut archived: Vec<Arc<Message>>,
+    ) {
         let Some(slot) = self.slots.get_mut(&person) else {
             return;
         };
@@ -155,15 +194,20 @@ impl Shard {
                 other => rest.push(other),
             }
         }
-        slot.pending.push_back(Outcome {
-            stored: Stored::Awaited,
-            effects: rest,
-        });
+        let of_archive = |write: &Write| matches!(write, Write::Archive(_));
+        if !writes.iter().all(of_archive) {
+            archived.clear();
+        }
         let from = From::Person {
             person,
             generation: slot.generation,
-            doomed: Arc::clone(&slot.doomed),
+            doomed: archived.is_empty().then(|| Arc::clone(&slot.doomed)),
         };
+        slot.pending.push_back(Outcome {
+            stored: Stored::Awaited,
+            effects: rest,
+            archived,
+        });
         self.uncommitted += 1;
         // The writer ends only after the shards.
         let _ = self.writer.send(Job { writes, from });
@@ -179,11 +223,11 @@ impl Shard {
         if slot.generation != written.generation {
             return;
         }
-        if !written.stored {
-            return self.fail(person, "an outcome could not be stored");
-        }
-        if let Some(outcome) = slot.pending.pop_front() {
-            self.release(person, outcome.effects);
+        let outcome = slot.pending.pop_front();
+        match outcome {
+            Some(outcome) if written.stored => self.release(person, outcome.effects),
+            Some(outcome) if !outcome.archived.is_empty() => self.take_back(person, outcome),
+            _ => return self.fail(person, "an outcome could not be stored"),
         }
         while let Some(slot) = self.slots.get_mut(&person)
             && let Some(next) = slot.pending.front()
@@ -212,10 +256,13 @@ impl Shard {
                     };
                     self.shared.pass(forward.to, envelope);
                 }
-                Effect::Trace(checkpoint) => self.shared.trace.note(checkpoint),
+                Effect::Trace(checkpoint) => {
+                    self.archive_result(person, &checkpoint);
+                    self.shared.trace.note(checkpoint);
+                }
                 Effect::Log(notice) => tracing::info!(%notice, "person"),
-                // Taken out before.
-                Effect::Store(_) => {}
+                // Seen to by `capture`, taken out before.
+                Effect::Admitted { .. } | Effect::Store(_) => {}
             }
         }
     }
@@ -232,6 +279,45 @@ impl Shard {
         let rules = &self.shared.settings.rules;
         let made = self.shared.directory.open_chat(opening, rules);
         made.inspect_err(|error| tracing::info!(%error, "no conversation of many was made"))
+    }
+
+    fn archive_result(&mut self, person: PersonId, checkpoint: &Checkpoint) {
+        if !self.archives {
+            return;
+        }
+        let Some(account) = self.shared.directory.account(person) else {
+            return;
+        };
+        let state = &self.shared.archive;
+        if let Some(entry) = self.ledger.result(state, &account, checkpoint) {
+            archive::send(&self.shared, &self.writer, entry);
+        }
+    }
+
+    /// Messages that had to be archived first could not be: nobody gets them, both sides are told.
+    fn take_back(&mut self, person: PersonId, outcome: Outcome) {
+        for message in &outcome.archived {
+            self.ledger.forget(message.id);
+        }
+        let mut effects = outcome.effects;
+        effects.retain(|effect| {
+            let Effect::Emit(_, Event::Deliver { message, .. }) = effect else {
+                return true;
+            };
+            outcome.archived.iter().all(|not| not.id != message.id)
+        });
+        self.release(person, effects);
+        for message in outcome.archived {
+            let Some(slot) = self.slots.get_mut(&person) else {
+                return;
+            };
+            let State::Ready(mut user) = slot.take_user() else {
+                return;
+            };
+            let mut effects = Vec::new();
+            let done = self.guarded(|cx| user.unarchived(cx, &message, &mut effects));
+            self.put_back(person, user, effects, done.is_some());
+        }
     }
 
     fn take_reply(&mut self, person: PersonId, tag: ReplyTag) -> ReplyTo {

@@ -75,6 +75,7 @@ impl StandIns {
             source: None,
             client: "another server".into(),
             machine: None,
+            family: None,
             handle: (self.handle)(address),
         };
         let command = Command::Register(Register {

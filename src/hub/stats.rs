@@ -48,6 +48,10 @@ pub struct Stats {
     pub commit_failures: Counter,
     /// Panics caught while a command was applied.
     pub panics: Counter,
+    /// Rows of the archive that were stored.
+    pub archived: Counter,
+    /// Rows of the archive that were not.
+    pub archive_failures: Counter,
     /// Messages refused by an admission hook.
     pub refused: Counter,
     /// Requests that proved nothing and got no answer: too many, or any answer would be too large.

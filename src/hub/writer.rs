@@ -7,8 +7,9 @@ use crate::core::id::PersonId;
 use crate::core::port::{Store, StoreError, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// What is to be written as a whole.
 pub(super) struct Job {
@@ -24,17 +25,27 @@ pub(super) enum From {
         generation: u64,
         /// Set when an earlier outcome of that person could not be stored: what follows it was
         /// made on a state that never became durable and must not be stored either.
-        doomed: Arc<AtomicBool>,
+        /// `None`: if this outcome is not stored, it is taken back, and what follows stands.
+        doomed: Option<Arc<AtomicBool>>,
     },
+    /// The archive, where nobody waits.
+    Archive,
     /// An operator.
     Operator(oneshot::Sender<Result<(), StoreError>>),
 }
 
 impl Job {
+    fn is_awaited(&self) -> bool {
+        !matches!(self.from, From::Archive)
+    }
+
     fn doomed(&self) -> bool {
         match &self.from {
-            From::Person { doomed, .. } => doomed.load(Ordering::Acquire),
-            From::Operator(_) => false,
+            From::Person {
+                doomed: Some(doomed),
+                ..
+            } => doomed.load(Ordering::Acquire),
+            From::Person { doomed: None, .. } | From::Operator(_) | From::Archive => false,
         }
     }
 }
@@ -47,18 +58,37 @@ pub(super) async fn run<S: Store>(
 ) {
     let (rows, wait) = (shared.settings.commit_rows, shared.settings.commit_wait);
     while let Some(first) = jobs.recv().await {
-        let start = Instant::now();
-        let mut count = first.writes.len();
-        let mut group = vec![first];
-        while count < rows
-            && start.elapsed() < wait
-            && let Ok(job) = jobs.try_recv()
-        {
-            count += job.writes.len();
-            group.push(job);
-        }
+        let group = gather(first, &mut jobs, rows, wait).await;
         commit(&*store, &shared, group).await;
     }
+}
+
+/// What is there already. Nobody waits for rows of the archive alone: more may come meanwhile, for a
+/// fuller commit costs less.
+async fn gather(
+    first: Job,
+    jobs: &mut mpsc::UnboundedReceiver<Job>,
+    rows: usize,
+    wait: Duration,
+) -> Vec<Job> {
+    let deadline = Instant::now() + wait;
+    let mut count = first.writes.len();
+    let mut awaited = first.is_awaited();
+    let mut group = vec![first];
+    while count < rows && Instant::now() < deadline {
+        let job = match jobs.try_recv() {
+            Ok(job) => job,
+            Err(_) if awaited => break,
+            Err(_) => match timeout_at(deadline, jobs.recv()).await {
+                Ok(Some(job)) => job,
+                Ok(None) | Err(_) => break,
+            },
+        };
+        count += job.writes.len();
+        awaited |= job.is_awaited();
+        group.push(job);
+    }
+    group
 }
 
 async fn commit<S: Store>(store: &S, shared: &Shared, group: Vec<Job>) {
@@ -144,6 +174,8 @@ fn error_again(error: &StoreError) -> StoreError {
 struct Done<'a> {
     shared: &'a Shared,
     shards: Vec<Vec<Written>>,
+    /// Rows of the archive that nobody waits for.
+    along: usize,
 }
 
 impl<'a> Done<'a> {
@@ -151,18 +183,25 @@ impl<'a> Done<'a> {
         Self {
             shared,
             shards: vec![Vec::new(); shared.mailboxes.len()],
+            along: 0,
         }
     }
 
     fn fail(&mut self, job: Job, error: StoreError) {
-        if let From::Person { doomed, .. } = &job.from {
+        if let From::Person {
+            doomed: Some(doomed),
+            ..
+        } = &job.from
+        {
             doomed.store(true, Ordering::Release);
         }
         self.job(job, Err(error));
     }
 
     fn job(&mut self, job: Job, result: Result<(), StoreError>) {
+        self.archived(&job, result.as_ref());
         match job.from {
+            From::Archive => {}
             From::Operator(waiting) => drop(waiting.send(result)),
             From::Person {
                 person, generation, ..
@@ -179,7 +218,35 @@ impl<'a> Done<'a> {
         }
     }
 
+    /// What the archive's state becomes by a job.
+    fn archived(&mut self, job: &Job, result: Result<&(), &StoreError>) {
+        let of_archive = |write: &&Write| matches!(write, Write::Archive(_));
+        let rows = job.writes.iter().filter(of_archive).count();
+        if rows == 0 {
+            return;
+        }
+        let count = u64::try_from(rows).unwrap_or(0);
+        let counter = match result {
+            Ok(()) => &self.shared.stats.archived,
+            Err(_) => &self.shared.stats.archive_failures,
+        };
+        counter.add(count);
+        let required = matches!(job.from, From::Person { .. });
+        // What an operator could not store is told to him.
+        if result.is_ok() || !matches!(job.from, From::Operator(_)) {
+            self.shared.archive.note(count, required, result.err());
+        }
+        if matches!(job.from, From::Archive) {
+            self.along += rows;
+        }
+    }
+
     fn send(self) {
+        if self.along > 0 && self.shared.archive.done(self.along) {
+            for mailbox in &self.shared.mailboxes {
+                mailbox.tell(Inside::Room);
+            }
+        }
         for (mailbox, written) in self.shared.mailboxes.iter().zip(self.shards) {
             if !written.is_empty() {
                 mailbox.tell(Inside::Committed(written));

@@ -1,5 +1,6 @@
 //! Fault points for tests: a storage whose commits fail, halt or are written down on demand.
 
+use crate::core::archive::{Archive, Find, Hold, Indexed, Link, Row};
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
@@ -25,6 +26,7 @@ pub struct Faulty<S> {
     commits: AtomicU64,
     fail_at: AtomicU64,
     fail_all: AtomicBool,
+    fail_archive: AtomicBool,
     gate: Mutex<Gate>,
     journal: Mutex<Vec<Vec<Write>>>,
 }
@@ -37,6 +39,7 @@ impl<S: Store> Faulty<S> {
             commits: AtomicU64::new(0),
             fail_at: AtomicU64::new(0),
             fail_all: AtomicBool::new(false),
+            fail_archive: AtomicBool::new(false),
             gate: Mutex::default(),
             journal: Mutex::default(),
         }
@@ -51,6 +54,11 @@ impl<S: Store> Faulty<S> {
     /// From now on everything fails (`true`), or works again.
     pub fn fail_all(&self, fail: bool) {
         self.fail_all.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on whatever appends to the archive fails (`true`), or works again.
+    pub fn fail_archive(&self, fail: bool) {
+        self.fail_archive.store(fail, Ordering::SeqCst);
     }
 
     /// Commits wait from now on until [`Self::resume`].
@@ -100,13 +108,6 @@ impl<S: Store> Faulty<S> {
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn check(&self) -> Result<(), StoreError> {
-        if self.fail_all.load(Ordering::SeqCst) {
-            return Err(StoreError::Fault);
-        }
-        Ok(())
-    }
 }
 
 impl<S: Store> Store for Faulty<S> {
@@ -114,6 +115,10 @@ impl<S: Store> Store for Faulty<S> {
         let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
         self.passed().await;
         self.check()?;
+        let archived = batch.iter().any(|write| matches!(write, Write::Archive(_)));
+        if archived && self.fail_archive.load(Ordering::SeqCst) {
+            return Err(StoreError::Fault);
+        }
         if number == self.fail_at.load(Ordering::SeqCst) {
             return Err(StoreError::Fault);
         }
@@ -170,5 +175,46 @@ impl<S: Store> Store for Faulty<S> {
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         self.check()?;
         self.inner.reserve(count).await
+    }
+}
+
+impl<S: Archive> Archive for Faulty<S> {
+    async fn archive_head(&self) -> Result<(u64, Link), StoreError> {
+        self.check()?;
+        self.inner.archive_head().await
+    }
+
+    async fn archive_rows(&self, above: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.check()?;
+        self.inner.archive_rows(above, limit).await
+    }
+
+    async fn archive_find(&self, find: Find) -> Result<Vec<Row>, StoreError> {
+        self.check()?;
+        self.inner.archive_find(find).await
+    }
+
+    async fn archive_indexed(&self) -> Result<u64, StoreError> {
+        self.check()?;
+        self.inner.archive_indexed().await
+    }
+
+    async fn archive_index(&self, rows: Vec<Indexed>, upto: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.archive_index(rows, upto).await
+    }
+
+    async fn archive_holds(&self) -> Result<Vec<Hold>, StoreError> {
+        self.check()?;
+        self.inner.archive_holds().await
+    }
+}
+
+impl<S> Faulty<S> {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.fail_all.load(Ordering::SeqCst) {
+            return Err(StoreError::Fault);
+        }
+        Ok(())
     }
 }

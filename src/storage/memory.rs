@@ -1,5 +1,6 @@
 //! Storage in memory: for tests, and as the plainest statement of what storage means.
 
+use super::archive::Shelf;
 use crate::core::address::Address;
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
@@ -17,13 +18,14 @@ pub struct Memory {
 }
 
 #[derive(Debug, Clone)]
-struct State {
+pub(super) struct State {
     accounts: BTreeMap<PersonId, Account>,
     addresses: BTreeMap<Address, PersonId>,
     people: BTreeMap<PersonId, PersonRecords>,
     targets: BTreeMap<(PersonId, u32), TargetRecord>,
     contents: BTreeMap<(PersonId, DocumentId), Bytes>,
     backlog: BTreeMap<(PersonId, u32, u64), BacklogRecord>,
+    pub(super) archive: Box<Shelf>,
     next: u32,
 }
 
@@ -43,6 +45,7 @@ impl Memory {
             targets: BTreeMap::new(),
             contents: BTreeMap::new(),
             backlog: BTreeMap::new(),
+            archive: Box::default(),
             next: super::FIRST_NUMBER,
         };
         Self {
@@ -58,7 +61,7 @@ impl Memory {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -217,12 +220,17 @@ impl State {
                 let of = self.of(record.person);
                 of.chat = Some(record);
             }
+            Write::PutDevices(person, rules) => self.of(person).devices = Some(rules),
             Write::PutContacts(person, list) => self.of(person).contacts = Some(list),
             Write::PutChange(person, at) => self.of(person).changed = Some(at),
             Write::ForgetChanges => {
                 for records in self.people.values_mut() {
                     records.changed = None;
                 }
+            }
+            Write::Archive(entry) => self.archive.append(*entry),
+            write @ (Write::EraseArchive(_) | Write::PutHold(_) | Write::DeleteHold(..)) => {
+                self.archive.apply(write);
             }
             Write::PutKept(record) => {
                 let all = &mut self.of(record.person).kept;

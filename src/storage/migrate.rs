@@ -26,7 +26,9 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
-    6 "0006_conversations.sql",
+    6 "0006_archive.sql",
+    7 "0007_devices.sql",
+    8 "0008_conversations.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -35,7 +37,9 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     3 "0003_nodes.sql",
     4 "0004_property_fallback.sql",
     5 "0005_documents.sql",
-    6 "0006_conversations.sql",
+    6 "0006_archive.sql",
+    7 "0007_devices.sql",
+    8 "0008_conversations.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

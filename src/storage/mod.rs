@@ -5,6 +5,7 @@
 //! 13). What is looked up or compared by SQL is a column; the rest of a record is a versioned JSON
 //! body; octets (wire state, original messages) are columns of their own.
 
+mod archive;
 mod entity;
 mod faulty;
 mod memory;

@@ -1,11 +1,13 @@
 //! A batch as few statements: within a batch only the last word about a row counts, because the
 //! batch is committed as a whole. Account changes keep their place, they may refuse the batch.
 
+use super::archive::{HOLDS, hold_key, hold_values};
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, chat, contacts, document, kept, point, property, publication, target,
-    watch,
+    access, backlog, change, chat, contacts, device, document, kept, point, property, publication,
+    target, watch,
 };
+use crate::core::archive::{Entry, Held, Indexed};
 use crate::core::command::PropertyName;
 use crate::core::documents::DocumentId;
 use crate::core::id::PersonId;
@@ -23,6 +25,10 @@ pub(super) enum Step {
     DeleteAccount(PersonId),
     /// Empty the table of changes.
     ForgetChanges,
+    /// Append to the archive, in this order.
+    Archive(Vec<Entry>),
+    /// Erase bodies of the archive.
+    Erase(Vec<Indexed>),
 }
 
 /// Changes of one table; no key occurs twice.
@@ -53,8 +59,10 @@ enum Key {
     Content(PersonId, DocumentId),
     Contacts(PersonId),
     Chat(PersonId),
+    Device(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
+    Hold(String, Held),
 }
 
 enum Last {
@@ -67,6 +75,8 @@ enum Last {
 pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
     let mut steps = Vec::new();
     let mut rows = BTreeMap::new();
+    // Nothing else is ordered against the archive: all of a batch is one step.
+    let mut archive = Vec::new();
     for write in batch {
         match write {
             Write::PutAccount(account) => {
@@ -81,6 +91,8 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
                 flush(&mut rows, &mut steps)?;
                 steps.push(Step::ForgetChanges);
             }
+            Write::Archive(entry) => archive.push(*entry),
+            Write::EraseArchive(erased) => steps.push(Step::Erase(erased)),
             // A document is a row of what is known of it, and one of its octets.
             Write::PutDocument(person, info, content) => {
                 let id = info.id.clone();
@@ -100,6 +112,9 @@ pub(super) fn plan(batch: Vec<Write>) -> Result<Vec<Step>, StoreError> {
         }
     }
     flush(&mut rows, &mut steps)?;
+    if !archive.is_empty() {
+        steps.push(Step::Archive(archive));
+    }
     Ok(steps)
 }
 
@@ -126,6 +141,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
         Write::DeleteBacklog(person, target, sequence) => {
             (Key::Backlog(person, target, sequence), Last::Delete)
         }
+        Write::DeleteHold(case, held) => (Key::Hold(case, held), Last::Delete),
         Write::DeleteProperty(person, name) => (Key::Property(person, name), Last::Delete),
         put => {
             let key = match &put {
@@ -136,12 +152,14 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
+                Write::PutDevices(person, _) => Key::Device(*person),
                 Write::PutContacts(person, _) => Key::Contacts(*person),
                 Write::PutChat(record) => Key::Chat(record.person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
                     Key::Backlog(record.person, record.target, record.sequence)
                 }
+                Write::PutHold(hold) => Key::Hold(hold.case.clone(), hold.held.clone()),
                 // All others are handled above and in `plan`.
                 _ => return,
             };
@@ -201,9 +219,11 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
             _ => document::values(*person, info)?,
         },
         Write::PutChat(record) => chat::values(record)?,
+        Write::PutDevices(person, rules) => device::values(*person, rules)?,
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
         Write::PutBacklog(record) => backlog::values(record)?,
+        Write::PutHold(hold) => hold_values(hold),
         _ => return Ok(None),
     }))
 }
@@ -220,10 +240,12 @@ impl Key {
             Self::Change(_) => &change::TABLE,
             Self::Document(..) => &document::TABLE,
             Self::Content(..) => &document::CONTENT,
+            Self::Device(_) => &device::TABLE,
             Self::Contacts(_) => &contacts::TABLE,
             Self::Chat(_) => &chat::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
+            Self::Hold(..) => &HOLDS,
         }
     }
 
@@ -241,10 +263,12 @@ impl Key {
             Self::Access(person)
             | Self::Change(person)
             | Self::Contacts(person)
-            | Self::Chat(person) => {
+            | Self::Chat(person)
+            | Self::Device(person) => {
                 vec![wide(person.0)]
             }
             Self::Document(person, id) | Self::Content(person, id) => document::key(person, &id),
+            Self::Hold(case, held) => hold_key(&case, &held),
             Self::Target(person, id) => vec![wide(person.0), Value::Int(id.into())],
             Self::Backlog(person, target, sequence) => vec![
                 wide(person.0),

@@ -1,6 +1,7 @@
 //! PostgreSQL: the same tables and numbers. A batch is one transaction of a few statements, each
 //! with one array per column, so that it costs few round trips.
 
+use super::archive::{LastRow, append_postgres, erase_postgres};
 use super::entity::table::{Kind, Table, Value, wide};
 use super::entity::{OF_PERSON, account, backlog, change, collect, document, target};
 use super::migrate;
@@ -28,7 +29,8 @@ const MIGRATION_LOCK: i64 = 0x7472_6973_7461_636b;
 /// A PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pool: PgPool,
+    pub(super) pool: PgPool,
+    last_row: LastRow,
 }
 
 impl Postgres {
@@ -41,7 +43,10 @@ impl Postgres {
             .await
             .map_err(|e| backend(&e))?;
         migrate(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            last_row: LastRow::default(),
+        })
     }
 
     /// Closes all connections.
@@ -62,10 +67,17 @@ impl Store for Postgres {
     async fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError> {
         let steps = plan(batch)?;
         let mut transaction = self.pool.begin().await.map_err(|e| backend(&e))?;
+        let mut last_row = self.last_row.take();
         for step in steps {
-            apply(&mut transaction, step).await?;
+            if let Step::Archive(entries) = step {
+                last_row = Some(append_postgres(&mut transaction, entries, last_row).await?);
+            } else {
+                apply(&mut transaction, step).await?;
+            }
         }
-        transaction.commit().await.map_err(|e| backend(&e))
+        transaction.commit().await.map_err(|e| backend(&e))?;
+        self.last_row.set(last_row);
+        Ok(())
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
@@ -204,6 +216,9 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
             let done = sqlx::query(change::FORGET).execute(&mut *connection).await;
             done.map(|_| ()).map_err(|e| backend(&e))
         }
+        // `commit` appends: it knows the last row.
+        Step::Archive(_) => Ok(()),
+        Step::Erase(rows) => erase_postgres(connection, rows).await,
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {
             let own = [
@@ -222,7 +237,7 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
 }
 
 /// The values of one column, row after row.
-enum Array {
+pub(super) enum Array {
     Int(Vec<i64>),
     MaybeInt(Vec<Option<i64>>),
     Blob(Vec<Vec<u8>>),
@@ -255,7 +270,7 @@ impl Array {
 }
 
 /// Rows turned into columns; `None` if there are no rows.
-fn columns(
+pub(super) fn columns(
     kinds: impl Iterator<Item = Kind>,
     rows: Vec<Vec<Value>>,
 ) -> Option<Result<Vec<Array>, StoreError>> {
@@ -273,7 +288,7 @@ fn columns(
     Some(Ok(arrays))
 }
 
-async fn execute(
+pub(super) async fn execute(
     connection: &mut PgConnection,
     text: SqlStr,
     arrays: Result<Vec<Array>, StoreError>,
@@ -332,6 +347,6 @@ fn bind(query: Query<'_>, value: Value) -> Query<'_> {
     }
 }
 
-fn backend(error: &sqlx::Error) -> StoreError {
+pub(super) fn backend(error: &sqlx::Error) -> StoreError {
     StoreError::Backend(format!("PostgreSQL: {error}"))
 }

@@ -53,6 +53,16 @@ pub(super) fn put_values(table: &Table, count: usize) -> SqlStr {
     audited(text)
 }
 
+/// `count` new rows with plain placeholders; one that is there is an error.
+pub(super) fn append_values(table: &Table, count: usize) -> SqlStr {
+    let columns = names(table.columns);
+    let values = tuples(table.columns.len(), count);
+    audited(format!(
+        "INSERT INTO {} ({columns}) VALUES {values}",
+        table.name
+    ))
+}
+
 /// `count` keys with plain placeholders.
 pub(super) fn delete_values(table: &Table, count: usize) -> SqlStr {
     let keys = names(&table.columns[..table.key]);
@@ -89,6 +99,16 @@ pub(super) fn put_arrays(table: &Table) -> SqlStr {
     );
     on_conflict(table, &mut text);
     audited(text)
+}
+
+/// New rows as one array per column (PostgreSQL); one that is there is an error.
+pub(super) fn append_arrays(table: &Table) -> SqlStr {
+    audited(format!(
+        "INSERT INTO {} ({}) SELECT * FROM UNNEST({})",
+        table.name,
+        names(table.columns),
+        arrays(table.columns.iter().map(|(_, kind)| *kind))
+    ))
 }
 
 /// Keys as one array per column (PostgreSQL).

@@ -1,6 +1,7 @@
 //! SQLite: embedded, the default. One writer connection with `BEGIN IMMEDIATE`, WAL and
 //! `synchronous=FULL` (what was acknowledged survives a power cut), readers apart.
 
+use super::archive::{LastRow, append_sqlite, erase_sqlite};
 use super::entity::table::{Table, Value, wide};
 use super::entity::{OF_PERSON, account, backlog, change, collect, document, target};
 use super::migrate;
@@ -33,8 +34,9 @@ const READERS: u32 = 4;
 /// A SQLite database.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    last_row: LastRow,
 }
 
 impl Sqlite {
@@ -66,7 +68,11 @@ impl Sqlite {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(|e| backend(&e))?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            last_row: LastRow::default(),
+        })
     }
 
     /// Closes all connections; the WAL is folded into the file.
@@ -99,10 +105,17 @@ impl Store for Sqlite {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|e| backend(&e))?;
+        let mut last_row = self.last_row.take();
         for step in steps {
-            apply(&mut transaction, step).await?;
+            if let Step::Archive(entries) = step {
+                last_row = Some(append_sqlite(&mut transaction, entries, last_row).await?);
+            } else {
+                apply(&mut transaction, step).await?;
+            }
         }
-        transaction.commit().await.map_err(|e| backend(&e))
+        transaction.commit().await.map_err(|e| backend(&e))?;
+        self.last_row.set(last_row);
+        Ok(())
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
@@ -231,6 +244,9 @@ async fn apply(connection: &mut SqliteConnection, step: Step) -> Result<(), Stor
             let done = sqlx::query(change::FORGET).execute(&mut *connection).await;
             done.map(|_| ()).map_err(|e| backend(&e))
         }
+        // `commit` appends: it knows the last row.
+        Step::Archive(_) => Ok(()),
+        Step::Erase(rows) => erase_sqlite(connection, rows).await,
         Step::PutAccount(account) => put_account(connection, &account).await,
         Step::DeleteAccount(person) => {
             let own = [
@@ -249,7 +265,7 @@ async fn apply(connection: &mut SqliteConnection, step: Step) -> Result<(), Stor
 }
 
 /// Executes `text(n)` for all rows, as many at once as [`CHUNKS`] allows.
-async fn chunks(
+pub(super) async fn chunks(
     connection: &mut SqliteConnection,
     rows: Vec<Vec<Value>>,
     text: impl Fn(usize) -> SqlStr,
@@ -318,6 +334,6 @@ fn bind(query: Query<'_>, value: Value) -> Query<'_> {
     }
 }
 
-fn backend(error: &sqlx::Error) -> StoreError {
+pub(super) fn backend(error: &sqlx::Error) -> StoreError {
     StoreError::Backend(format!("SQLite: {error}"))
 }

@@ -8,12 +8,12 @@ use tristack::core::access::{AccessEntry, Detail, Right, Rights, Scheme, Subject
 use tristack::core::address::Address;
 use tristack::core::chat::{ChatCommand, ChatInfo};
 use tristack::core::command::{
-    Caller, Command, PointChange, Reach, Register, Reply, Route, Submit, Tether,
+    Caller, Command, PointChange, Reach, Register, Reply, Route, Submit, Tether, Whence,
 };
 use tristack::core::error::Error;
 use tristack::core::fidelity::FidelityColumn;
 use tristack::core::id::{ConversationId, MessageId, PersonId, Stack};
-use tristack::core::message::{Ack, Content, Fidelity, Message, Original, Text};
+use tristack::core::message::{Ack, Content, Decoded, Fidelity, Message, Original, Text};
 use tristack::core::port::{Store, Write};
 use tristack::core::time::Time;
 use tristack::hub::{Answer, Clock, Hub, ManualClock, Resolution, Settings};
@@ -95,6 +95,10 @@ impl House {
             spec.inbox = format!("{stack}:p{who}").into();
             spec.key = Some(spec.inbox.clone());
             spec.reach = Reach::Full;
+            // A device of its own for each stack.
+            spec.machine = Some(stack.name().into());
+            spec.client = stack.name().into();
+            spec.source = None;
             spec.tether = Tether::Address;
             spec.lease = Duration::from_hours(20);
             let change = PointChange::Put(Box::new(spec));
@@ -162,6 +166,7 @@ impl House {
             message,
             conversation,
             to,
+            whence: Whence::default(),
         });
         self.call(person(from), &caller(from, stack), submit).await
     }
@@ -245,6 +250,8 @@ async fn open(store: &Arc<Memory>, state: &Arc<Mutex<State>>, clock: &Arc<Manual
             receipt: Fidelity::Dropped,
             opaque: Fidelity::Refused,
             shows_waiting: true,
+            own_texts: Fidelity::Dropped,
+            own_state: Fidelity::Dropped,
         };
         hub.attach(stack, Arc::new(front), column);
     }
@@ -288,6 +295,7 @@ fn message(from: usize, stack: Stack, to: Address, content: Content) -> Message 
             stack,
             bytes: bytes::Bytes::new(),
             key: None,
+            decoded: Decoded::default(),
         },
         ack: Ack::Any,
         hops: 1,

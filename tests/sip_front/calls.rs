@@ -381,6 +381,7 @@ async fn who_has_rvp_clients_only_takes_texts_only() {
         source: None,
         client: "".into(),
         machine: None,
+        family: None,
         handle: Vec::new().into(),
     };
     let command = Command::Register(Register {

@@ -4,7 +4,7 @@ use crate::house::{House, Ua, address, person};
 use bytes::Bytes;
 use std::time::Duration;
 use tristack::core::access::Scheme;
-use tristack::core::command::{Caller, Command, Fate, Reply, Route, Submit};
+use tristack::core::command::{Caller, Command, Fate, Reply, Route, Submit, Whence};
 use tristack::core::error::Error;
 use tristack::core::id::{ConversationId, MessageId, Stack};
 use tristack::core::message::{Ack, Content, Message, Original, Text};
@@ -130,6 +130,7 @@ pub fn submit(content: Content) -> Command {
                 stack: Stack::named("rvp"),
                 bytes: Bytes::from_static(b"x"),
                 key: None,
+                decoded: tristack::core::message::Decoded::Characters,
             },
             ack: Ack::Any,
             hops: 1,
@@ -138,6 +139,7 @@ pub fn submit(content: Content) -> Command {
         },
         conversation: None,
         to: person("bob"),
+        whence: Whence::Unknown,
     })
 }
 
@@ -207,4 +209,39 @@ async fn large_texts_go_over_udp_up_to_the_bound() {
     assert_eq!(answer.status(), 413);
     let answer = alice.text("bob", &"x".repeat(70 * 1024)).await;
     assert_eq!(answer.status(), 413, "over the limit of all messages");
+}
+
+#[tokio::test]
+async fn issue_5_4_a_kept_text_says_when_it_was_sent() {
+    let keep = |rules: &mut tristack::core::effect::Rules| {
+        rules.away = ["example.com".to_owned()].into();
+    };
+    let house = House::built("", keep, |_| {}).await;
+    let mut alice = house.udp("alice").await;
+    assert_eq!(alice.text("bob", "by SIP").await.status(), 202);
+    let mut dated = alice.say("MESSAGE", "bob");
+    dated.headers =
+        "Content-Type: text/plain\r\nDate: Sat, 13 Nov 2010 23:29:00 GMT\r\n".to_owned();
+    dated.body = "dated".to_owned();
+    assert_eq!(alice.ask(&dated).await.status(), 202);
+    let kept = house
+        .hub
+        .call(person("alice"), &elsewhere(), submit(text("by another")))
+        .await;
+    assert!(matches!(kept, Ok(Reply::Sent(sent)) if sent.fate == Fate::Kept));
+    let mut bob = house.tcp("bob").await;
+    bob.register().await;
+    for (body, date) in [
+        ("by SIP", None),
+        ("dated", Some("Sat, 13 Nov 2010 23:29:00 GMT")),
+        ("by another", None),
+    ] {
+        let told = bob.told("200 OK").await;
+        assert_eq!(told.body, body);
+        let said = told.header("Date");
+        assert!(said.ends_with(" GMT"), "RFC 3261 20.17: {said}");
+        assert_eq!(date.unwrap_or(said), said, "the sender's own stays");
+    }
+    let (_, told) = tokio::join!(alice.text("bob", "at once"), bob.told("200 OK"));
+    assert!(told.all("Date").is_empty(), "what is not late needs none");
 }

@@ -69,6 +69,8 @@ async fn bob_by_letters(
         invitation: Fidelity::Refused,
         receipt: Fidelity::Dropped,
         opaque: Fidelity::Refused,
+        own_texts: Fidelity::Dropped,
+        own_state: Fidelity::Dropped,
         shows_waiting: true,
     };
     let mut letters = None;
@@ -93,6 +95,7 @@ async fn bob_by_letters(
         source: None,
         client: "".into(),
         machine: None,
+        family: None,
         handle: Arc::from([]),
     };
     let command = Command::Register(Register {

@@ -14,7 +14,7 @@ use tristack::core::id::{
 };
 use tristack::core::message::{Ack, Content, Format, InChat, Message, Original, Text, Wants};
 use tristack::core::port::{
-    Account, KeptRecord, PointRecord, PublicationRecord, Secret, WatchRecord,
+    Account, KeptRecord, PointRecord, PublicationRecord, Secret, Stay, WatchRecord,
 };
 use tristack::core::presence::{Document, Origin, Presence, State};
 use tristack::core::time::Time;
@@ -58,6 +58,7 @@ pub fn point(person: PersonId, id: u32) -> PointRecord {
             source: Some("2001:db8::1".parse().expect("an address")),
             client: "Pidgin/2.14 \"x\"".into(),
             machine: Some("laptop".into()),
+            family: Some("messenger".into()),
             handle: vec![0, 255, 1].into(),
         },
         holder: None,
@@ -156,6 +157,7 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
             stack: STACK,
             bytes: vec![0, 159, 146, 150].into(),
             key: Some("call/1/tag".into()),
+            decoded: tristack::core::message::Decoded::Characters,
         },
         ack: Ack::All,
         hops: 3,
@@ -175,6 +177,7 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
         message: Arc::new(message),
         until: Time(60_000),
         delivered: vec![PointId(5), PointId(6)],
+        stay: Stay::Leaving,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tristack::core::access::{Right, Scheme};
 use tristack::core::command::{
     Caller, Command, Outcome, PointChange, PropertyName, PropertyValue, Reach, Register, Route,
-    Submit, Tether, Via, Watch,
+    Submit, Tether, Via, Watch, Whence,
 };
 use tristack::core::error::Error;
 use tristack::core::event::{Event, Outbound};
@@ -32,6 +32,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    own_texts: Fidelity::Dropped,
+    own_state: Fidelity::Dropped,
     shows_waiting: true,
     typing_beat: None,
 };
@@ -217,6 +219,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
             stack: STACK,
             bytes: body.as_bytes().to_vec().into(),
             key: None,
+            decoded: tristack::core::message::Decoded::Characters,
         },
         ack: Ack::Any,
         hops: 0,
@@ -227,6 +230,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
         message,
         conversation: Some(ConversationId(conversation)),
         to: person(to),
+        whence: Whence::Unknown,
     })
 }
 

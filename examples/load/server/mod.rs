@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) users: u64,
     /// Whether it listens for SIP over TLS, too.
     pub(crate) tls: bool,
+    /// What `[archive] policy` is, unless it is the default.
+    pub(crate) archive: Option<&'static str>,
     /// Another address to listen on, with the same ports.
     pub(crate) also: Option<IpAddr>,
 }

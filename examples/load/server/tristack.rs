@@ -15,8 +15,8 @@ pub(crate) struct Server {
     pub(crate) peer: Peer,
     /// RVP over HTTP.
     pub(crate) rvp: SocketAddr,
-    binary: PathBuf,
-    config: PathBuf,
+    pub(crate) binary: PathBuf,
+    pub(crate) config: PathBuf,
     pin: bool,
 }
 
@@ -125,10 +125,13 @@ fn configuration(at: &Listeners, setup: Setup) -> String {
     let tls = at
         .tls
         .map_or_else(String::new, |tls| format!("tls = [\"{tls}\"]\n"));
+    let archive = setup.archive.map_or_else(String::new, |policy| {
+        format!("[archive]\npolicy = \"{policy}\"\n")
+    });
     format!(
         "[server]\ndata_dir = \"data\"\ndomains = [\"example.com\"]\n\
          [rvp]\nlisten = {}\n[sip]\nudp = [\"{}\"]\ntcp = {}\n{tls}\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n{archive}",
         list(at.rvp),
         at.udp,
         list(at.tcp),

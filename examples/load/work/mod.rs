@@ -1,5 +1,7 @@
 //! The workloads, one family per file.
 
+pub(crate) mod archive;
+pub(crate) mod archived;
 pub(crate) mod connections;
 pub(crate) mod fanout;
 pub(crate) mod fault;

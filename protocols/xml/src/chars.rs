@@ -33,7 +33,7 @@ pub(crate) fn forbidden(text: &str) -> Option<usize> {
     // Nearly all documents pass here; without a branch per byte, several are looked at at once.
     let suspect = |all: u8, byte: &u8| {
         let control = *byte < 0x20 && !is_space(*byte);
-        all | u8::from(control | (*byte == 0xEF))
+        all | u8::from(control || *byte == 0xEF)
     };
     if bytes.iter().fold(0, suspect) == 0 {
         return None;

@@ -234,7 +234,7 @@ enum Quote {
 }
 
 fn escape(out: &mut String, text: &str, quote: Quote) {
-    let plain = text.bytes().all(|b| is_plain(b));
+    let plain = text.bytes().all(is_plain);
     if plain {
         return out.push_str(text);
     }

@@ -12,7 +12,7 @@ use crate::core::effect::{Forward, ReplyTag};
 use crate::core::error::{Error, Limit, Unreachable};
 use crate::core::event::Event;
 use crate::core::id::{ConversationId, PersonId, PointId};
-use crate::core::message::{Content, InChat, Message, Original};
+use crate::core::message::{Content, Decoded, InChat, Message, Original};
 use crate::core::node::{INSIDE, member_point};
 use crate::core::notices::{post, text};
 use crate::core::port::Account;
@@ -55,7 +55,7 @@ impl User {
                 self.outcome(fx, message, point, outcome);
                 Ok(Some(Reply::Done))
             }
-            Command::Standing => self.standing(fx.rules(), caller).map(Some),
+            Command::Standing => self.standing(fx, caller).map(Some),
             Command::Erase => self.erase(fx, caller).map(Some),
             Command::Properties(names) if self.hears(caller) => {
                 self.read_properties(fx, caller, names).map(Some)
@@ -337,7 +337,12 @@ impl User {
         let message = Arc::new(message);
         if message.content.ephemeral() {
             for attempt in &attempts {
-                self.emit_attempt(fx, &message, (attempt.point, &attempt.inbox), false);
+                self.emit_attempt(
+                    fx,
+                    &message,
+                    (attempt.point, &attempt.inbox),
+                    (false, false),
+                );
             }
             return Ok(Some(Fate::Delivered));
         }
@@ -360,6 +365,8 @@ impl User {
             stack: INSIDE,
             inbox: member.address.to_string().into(),
             point: member_point(&member.address),
+            device: member_point(&member.address),
+            group: member_point(&member.address),
             state: Try::Waiting,
         };
         if message.to == chat.record.address {
@@ -443,6 +450,7 @@ fn word_like(fx: &mut Fx<'_, '_>, like: &Message, content: Content) -> Message {
             stack: INSIDE,
             bytes: bytes::Bytes::new(),
             key: None,
+            decoded: Decoded::default(),
         },
         ..like.clone()
     }

@@ -9,7 +9,7 @@ use crate::core::effect::{Forward, ReplyTag};
 use crate::core::error::Error;
 use crate::core::event::Event;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId};
-use crate::core::message::{Ack, Content, InChat, Message, Original};
+use crate::core::message::{Ack, Content, Decoded, InChat, Message, Original};
 use crate::core::node::{INSIDE, member_point};
 use crate::core::port::{Account, Write};
 use crate::core::routing::Attempt;
@@ -105,6 +105,7 @@ impl User {
                 stack: INSIDE,
                 bytes: bytes::Bytes::new(),
                 key: None,
+                decoded: Decoded::default(),
             },
             ack: Ack::Any,
             hops: 1,

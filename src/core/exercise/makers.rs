@@ -5,7 +5,7 @@ use crate::core::access::Scheme;
 use crate::core::address::Address;
 use crate::core::command::{
     Caller, Command, PointChange, PointSpec, Reach, Register, Route, Submit, Tether, Topic, Via,
-    Watch,
+    Watch, Whence,
 };
 use crate::core::id::{ConversationId, MessageId, PersonId, Stack};
 use crate::core::message::{Ack, Content, Message, Original, Text};
@@ -70,6 +70,7 @@ pub fn spec(stack: Stack, inbox: &str, lease: Duration) -> PointSpec {
         source: None,
         client: "test".into(),
         machine: None,
+        family: None,
         handle: Arc::from(inbox.as_bytes()),
     }
 }
@@ -111,6 +112,7 @@ pub fn message(from: usize, to: usize, stack: Stack, content: Content) -> Messag
             stack,
             bytes: bytes::Bytes::new(),
             key: None,
+            decoded: crate::core::message::Decoded::Characters,
         },
         ack: Ack::Any,
         hops: 1,
@@ -134,5 +136,6 @@ pub fn submit(to: usize, message: Message) -> Command {
         message,
         conversation: None,
         to: person(to),
+        whence: Whence::Unknown,
     })
 }

@@ -6,8 +6,9 @@ use super::{
 use crate::core::access::{AccessEntry, Detail, Right, Rights, Subject, detail};
 use crate::core::command::{
     Command, Outcome, PointChange, PointHint, PropertyName, PropertyValue, Publish, Reach, Refusal,
-    Register, Reply, TetherChange, Via,
+    Register, Reply, TetherChange, Via, Whence,
 };
+use crate::core::devices::{DeviceChange, Policy};
 use crate::core::event::Event;
 use crate::core::id::{PointId, PublicationId, Stack, WatchId};
 use crate::core::message::{Ack, Content};
@@ -50,11 +51,30 @@ pub fn operations(data: &[u8]) -> String {
     let mut world = World::new(PEOPLE);
     world.journal = Some(String::new());
     let mut input = Input { data };
+    configure(&mut world, &mut input);
     while let Some(op) = input.octet() {
         operate(&mut world, op, &mut input);
     }
     settle(&mut world);
     world.journal.unwrap_or_default()
+}
+
+/// What operators may have chosen.
+fn configure(world: &mut World, input: &mut Input<'_>) {
+    let choice = input.octet().unwrap_or(0);
+    if choice & 1 != 0 {
+        world.rules.away = ["example.com".to_owned()].into();
+        world.rules.away_for = Duration::from_mins(20);
+        world.rules.away_sender = 6;
+    }
+    if choice & 2 != 0 {
+        world.rules.idle_after = Duration::from_mins(10);
+    }
+    world.rules.spread.policy = match choice >> 2 & 3 {
+        0 | 1 => Policy::All,
+        2 => Policy::MostActive,
+        _ => Policy::Preferred,
+    };
 }
 
 struct Input<'a> {
@@ -128,6 +148,8 @@ fn register(world: &mut World, input: &mut Input<'_>) {
             _ => {
                 let mut spec = spec(stack, &inbox, input.lease());
                 spec.source = source(input);
+                spec.machine = (input.below(3) == 0).then(|| "DESK".into());
+                spec.family = (input.below(2) == 0).then(|| "messenger".into());
                 PointChange::Put(Box::new(spec))
             }
         });
@@ -224,7 +246,13 @@ fn send_message(world: &mut World, input: &mut Input<'_>) {
     if input.below(2) == 0 {
         message.original.key = Some(format!("key{}", input.below(8)).into());
     }
-    world.send(from, &caller(from, stack), submit(to, message));
+    let mut command = submit(to, message);
+    if let Command::Submit(submit) = &mut command
+        && input.below(2) == 0
+    {
+        submit.whence = Whence::Inbox(input.inbox().into());
+    }
+    world.send(from, &caller(from, stack), command);
 }
 
 fn pass(world: &mut World, input: &mut Input<'_>) {
@@ -309,7 +337,15 @@ fn change_watch(world: &mut World, input: &mut Input<'_>) {
 fn change_point(world: &mut World, input: &mut Input<'_>) {
     let who = input.below(PEOPLE);
     let point = some_point(world, who, input);
-    let command = match input.below(5) {
+    let command = match input.below(6) {
+        5 => {
+            let other = some_point(world, who, input);
+            let change = match input.below(3) {
+                0 => DeviceChange::Free(point, other),
+                which => DeviceChange::Rule(point, other, which == 1),
+            };
+            Command::SetDevices(vec![change])
+        }
         0 => Command::Renew {
             point,
             lease: input.lease(),
@@ -365,6 +401,10 @@ fn settle(world: &mut World) {
     }
     world.pass(Duration::from_mins(3));
     assert!(world.all_answered(), "somebody waits for ever");
+    if !world.rules.away.is_empty() {
+        // The texts, and then what is said of their end, which may be kept as well.
+        world.pass(Duration::from_mins(45));
+    }
     assert_eq!(
         world.broken_promises(),
         0,

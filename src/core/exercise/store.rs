@@ -37,6 +37,7 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         Write::DeleteDocument(_, id) => records.documents.retain(|d| d.id != id),
         Write::PutChat(chat) => records.chat = Some(chat),
         Write::PutContacts(_, list) => records.contacts = Some(list),
+        Write::PutDevices(_, devices) => records.devices = Some(devices),
         Write::PutChange(_, at) => records.changed = Some(at),
         Write::PutKept(record) => {
             records.kept.retain(|k| k.message.id != record.message.id);
@@ -48,6 +49,10 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         | Write::DeleteTarget(..)
         | Write::PutBacklog(_)
         | Write::DeleteBacklog(..)
+        | Write::Archive(_)
+        | Write::EraseArchive(_)
+        | Write::PutHold(_)
+        | Write::DeleteHold(..)
         | Write::PutAccount(_)
         | Write::ForgetChanges => {}
         Write::DeleteAccount(_) => *records = PersonRecords::default(),

@@ -236,23 +236,17 @@ proptest! {
             .zip(0..)
             .map(|(phone, id)| {
                 let stack = if *phone { PHONES } else { LETTERS };
-                Point {
-                    record: PointRecord {
-                        person: person(0),
-                        id: PointId(id),
-                        stack,
-                        spec: spec(stack, "x", HOUR),
-                        holder: None,
-                        lineage: None,
-                        since: Time(0),
-                        expires: Time(u64::MAX),
-                    },
-                    active: Time(0),
-                    link: Link::Live,
-                    failed: None,
-                    doubted: None,
-                    announced: false,
-                }
+                let record = PointRecord {
+                    person: person(0),
+                    id: PointId(id),
+                    stack,
+                    spec: spec(stack, "x", HOUR),
+                    holder: None,
+                    lineage: None,
+                    since: Time(0),
+                    expires: Time(u64::MAX),
+                };
+                Point::new(record, Link::Live, Time(0))
             })
             .collect();
         let publications: Vec<_> = published

@@ -41,6 +41,7 @@ fn decision_13_the_echo_of_a_pair_is_not_told() {
     for stack in [LETTERS, PHONES] {
         let mut point = spec(stack, "a", HOUR);
         point.machine = Some("desk".into());
+        point.source = Some([192, 0, 2, 7].into());
         world
             .ask(0, &caller(0, stack), sign_in(stack, point))
             .expect("signed in");

@@ -55,6 +55,8 @@ pub(super) struct Asked<'a> {
     /// The address that the request named it by.
     pub(super) address: &'a Address,
     pub(super) ends: Ends,
+    /// The caller's machine, where the proof named it.
+    pub(super) machine: Option<Arc<str>>,
 }
 
 impl Asked<'_> {
@@ -220,17 +222,22 @@ impl Front {
             Some(request) => self.vouch(arrived, &target, request, proof).await?,
             None => None,
         };
-        let caller = match vouched {
-            Some(caller) => caller,
+        let (caller, machine) = match vouched {
+            Some(caller) => (caller, None),
             None => {
-                let Granted { caller, answer, .. } =
-                    self.authenticate(arrived, &target, &judged).await?;
+                let granted = self.authenticate(arrived, &target, &judged).await?;
+                let Granted {
+                    caller,
+                    answer,
+                    machine,
+                    ..
+                } = granted;
                 if let (Some(person), false) = (caller.person, is_peer(&caller)) {
                     let at = arrived.ends.peer.ip();
                     self.sightings.note(person, at, &arrived.channel.alive);
                 }
                 *proof = answer;
-                caller
+                (caller, machine)
             }
         };
         let no = |refused: Refused| {
@@ -269,6 +276,7 @@ impl Front {
             account: &account,
             address: &address,
             ends,
+            machine,
         };
         let reply = method::run(&asked).await.map_err(no)?;
         let after = hold.map(|hold| Box::new(hold) as Box<dyn std::any::Any + Send>);

@@ -5,6 +5,8 @@
 
 use crate::core::id::ConversationId;
 use crate::core::message::{Content, Format, Text};
+use crate::core::time::Time;
+use crate::telemetry::utc;
 use rvp::mime::{Block, Colour, Format as WireFormat, Kind, session_bits};
 use std::time::Duration;
 
@@ -107,6 +109,13 @@ pub(super) fn block(content: &Content, from: &str, session: &str) -> Option<Bloc
     }
 }
 
+/// When a text was sent, to be shown in front of it: `[2026-11-29 08:15 UTC] `.
+pub(super) fn stamp(at: Time) -> String {
+    let utc = utc(at.0);
+    let (day, time) = utc.split_once('T').unwrap_or((&utc, ""));
+    format!("[{day} {} UTC] ", time.get(..5).unwrap_or(time))
+}
+
 /// Line ends as RVP clients write them.
 fn crlf(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
@@ -202,6 +211,12 @@ mod tests {
             valid: TYPING,
         };
         assert!(block(&stopped, "a", SESSION).is_none());
+    }
+
+    #[test]
+    fn a_late_text_says_when_it_was_sent() {
+        assert_eq!(stamp(Time(1_795_939_199_999)), "[2026-11-29 07:59 UTC] ");
+        assert_eq!(stamp(Time(0)), "[1970-01-01 00:00 UTC] ");
     }
 
     #[test]

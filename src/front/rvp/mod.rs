@@ -69,6 +69,10 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Adapted,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
+    // A NOTIFY from oneself would be a text to oneself.
+    own_texts: Fidelity::Dropped,
+    // Clients watch their own node (rvp.md 4).
+    own_state: Fidelity::Adapted,
     // RVP has no word for it.
     shows_waiting: false,
 };
@@ -86,6 +90,8 @@ const TARGET_FIDELITY: FidelityColumn = FidelityColumn {
     invitation: Fidelity::Exact,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Exact,
+    own_texts: Fidelity::Dropped,
+    own_state: Fidelity::Dropped,
 };
 
 /// How much longer than the sender we wait for the answer to a message.

@@ -48,11 +48,13 @@ impl Outbound for Outbox {
                 point,
                 message,
                 redelivered,
+                away,
             } => {
                 let endpoint = Wire::endpoint_of(&point.handle);
                 let work = Work::Message {
                     message,
                     redelivered,
+                    away,
                 };
                 let job = Job {
                     person,
@@ -152,7 +154,7 @@ impl Outbox {
 impl Post for Postman {
     fn request(&self, job: &Job) -> Option<Outgoing> {
         match &job.work {
-            Work::Message { message, .. } => self.message(job, message),
+            Work::Message { message, away, .. } => self.message(job, message, *away),
             Work::Change {
                 of,
                 watcher,
@@ -220,12 +222,17 @@ impl Post for Postman {
 }
 
 impl Postman {
-    fn message(&self, job: &Job, message: &Message) -> Option<Outgoing> {
+    fn message(&self, job: &Job, message: &Message, away: bool) -> Option<Outgoing> {
         let point = job.point.as_ref()?;
         let wire = Wire::read(&point.handle)?;
         let at = wire.endpoint.map(|endpoint| endpoint.ip());
         let form = self.dialects.form(job.person, at, &wire.agent);
-        let body = render::message(self, &wire, message, form)?;
+        let body = if away {
+            render::late(self, &wire, message, form)
+        } else {
+            render::message(self, &wire, message, form)
+        }?;
+        self.hub.rendered(message.id, point.id, &body);
         let head = Head {
             from: self.names.href(&message.from, &wire.spoken),
             subscription: point.id.0,

@@ -7,7 +7,7 @@ use super::outbound::Postman;
 use super::translate;
 use crate::core::address::Address;
 use crate::core::command::{Change, Ended, PropertyName, PropertyValue};
-use crate::core::message::{Content, Message};
+use crate::core::message::{Content, Message, Text};
 use bytes::Bytes;
 use rvp::document::{
     self, Change as Update, Contact, Notification, PropNotification, PropertyUpdate,
@@ -67,6 +67,34 @@ fn property((name, value): &(PropertyName, Option<PropertyValue>)) -> Option<Upd
     }
 }
 
+/// A text that was kept while its recipient was away. RVP has no word for when it was sent, so that
+/// the text itself says it.
+pub(super) fn late(postman: &Postman, wire: &Wire, message: &Message, form: Form) -> Option<Bytes> {
+    let stamp = content::stamp(message.at);
+    let mime = if message.original.stack == RVP {
+        let text = std::str::from_utf8(&message.original.bytes).ok()?;
+        let mut block = Block::parse(text).ok()?;
+        block.body.insert_str(0, &stamp);
+        let session = session_id(message.conversation.0);
+        let block = match block.session() {
+            Some(_) => block,
+            None => block.with("Session-Id", &session),
+        };
+        block.to_string()
+    } else {
+        let Content::Text(text) = &message.content else {
+            return None;
+        };
+        let session = session_id(message.conversation.0);
+        let stamped = Content::Text(Text {
+            body: format!("{stamp}{}", text.body).into(),
+            ..text.clone()
+        });
+        content::block(&stamped, &message.from.to_string(), &session)?.to_string()
+    };
+    Some(notification(postman, wire, message, form.write(&mime)))
+}
+
 /// A message; `None` if RVP has no word for it.
 pub(super) fn message(
     postman: &Postman,
@@ -89,21 +117,25 @@ pub(super) fn message(
             Cow::Owned(block.to_string())
         }
     };
+    Some(notification(postman, wire, message, form.write(&mime)))
+}
+
+fn notification(postman: &Postman, wire: &Wire, message: &Message, mime: String) -> Bytes {
     let href = |address| postman.names.href(address, &wire.spoken);
     let name = if message.from_name.is_empty() {
         postman.display_name(&message.from)
     } else {
         message.from_name.to_string()
     };
-    let notification = document::Message {
+    let document = document::Message {
         from: Contact::named(href(&message.from), name),
         to: vec![Contact::named(
             href(&message.to),
             postman.display_name(&message.to),
         )],
-        mime: form.write(&mime),
+        mime,
     };
-    Some(Notification::Message(notification).to_xml())
+    Notification::Message(document).to_xml()
 }
 
 /// The sender's own block, with a Session-Id in any case (`rvp.md` 8.11).

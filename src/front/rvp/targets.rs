@@ -104,6 +104,7 @@ impl Targets {
         else {
             return false;
         };
+        self.0.hub.rendered(message.id, point.id, &content);
         let entering = Entering {
             record: BacklogRecord {
                 person,
@@ -192,6 +193,7 @@ fn spec(id: u32) -> PointSpec {
         source: None,
         client: "registered target".into(),
         machine: None,
+        family: None,
         handle: Arc::from([]),
     }
 }

@@ -19,7 +19,7 @@ use sip::body::{cpim, text};
 use sip::build::{Request, escape_user, quote};
 use sip::edit::Edit;
 use sip::flow::{Flow, Millis};
-use sip::header::{Host, MediaType, Uri};
+use sip::header::{Date, Host, MediaType, Uri};
 use sip::raw::{Datagram, frame_datagram};
 use sip::transaction::{Failure, Outgoing};
 use sip::{HeaderId, Method, RawMessage};
@@ -35,6 +35,8 @@ pub(super) struct Again {
     /// The point's own wire state.
     handle: Handle,
     inbox: Arc<str>,
+    /// Kept while its recipient was away: it says when it was sent.
+    away: bool,
     /// Points whose flows have been tried.
     tried: Vec<PointId>,
 }
@@ -46,7 +48,7 @@ impl Shard {
         person: PersonId,
         point: &PointInfo,
         message: &Arc<Message>,
-        redelivered: bool,
+        (redelivered, away): (bool, bool),
     ) {
         if let Some(to) = neighbour::wire::read(&point.handle) {
             return self.post(now, person, point, &to, message);
@@ -69,6 +71,7 @@ impl Shard {
             message: Arc::clone(message),
             handle: Arc::clone(&point.handle),
             inbox: Arc::clone(&point.inbox),
+            away,
             tried: vec![point.id],
         };
         let Some(flow) = self.front.way(&binding.way, &binding.contact) else {
@@ -124,14 +127,15 @@ impl Shard {
         let (via, alias) = (self.via(flow), self.alias(flow));
         let via = format!("{via}{alias};branch={branch};rport");
         let bytes = if as_it_came(&message) {
-            self.forward(binding, &message, &via)
+            self.forward(binding, &message, &via, again.away)
         } else {
-            originate(binding, &message, point, &via)
+            originate(binding, &message, point, &via, again.away)
         };
         let bytes = bytes.ok_or(Outcome::Refused(Refusal::Unsupported))?;
         if !fits(&self.front, flow, bytes.len()) {
             return Err(Outcome::Refused(Refusal::TooLarge));
         }
+        self.front.hub.rendered(message.id, point, &bytes);
         let texted = Texted {
             person,
             address: message.to.clone(),
@@ -181,10 +185,12 @@ impl Shard {
         let branch = format!("z9hG4bKm{:x}.{:x}w", message.id.0, texted.point.0);
         let (via, alias) = (self.via(flow), self.alias(flow));
         let via = format!("{via}{alias};branch={branch};rport");
-        let bytes = write(&binding, message, texted.point, &via, 2, body);
+        let sequence = (2, again.away);
+        let bytes = write(&binding, message, texted.point, &via, sequence, body);
         if !fits(&self.front, flow, bytes.len()) {
             return false;
         }
+        self.front.hub.rendered(message.id, texted.point, &bytes);
         let texted = Texted {
             address: texted.address.clone(),
             again: None,
@@ -195,7 +201,13 @@ impl Shard {
     }
 
     /// The original with the target of the binding and our Via; identity and body untouched.
-    fn forward(&self, binding: &Binding, message: &Message, via: &str) -> Option<Bytes> {
+    fn forward(
+        &self,
+        binding: &Binding,
+        message: &Message,
+        via: &str,
+        away: bool,
+    ) -> Option<Bytes> {
         let limits = &self.front.settings.message;
         let Ok(Datagram::Message(original)) =
             frame_datagram(message.original.bytes.clone(), limits)
@@ -215,6 +227,9 @@ impl Shard {
             None => edit.remove_all(HeaderId::Route),
         };
         identity::strip(&mut edit);
+        if away && !original.has(HeaderId::Date) {
+            edit.set(HeaderId::Date, sent_at(message));
+        }
         if !original.has(HeaderId::ContentLength) {
             edit.set(HeaderId::ContentLength, original.body().len());
         }
@@ -272,9 +287,10 @@ pub(super) fn originate(
     message: &Message,
     point: PointId,
     via: &str,
+    away: bool,
 ) -> Option<Bytes> {
     let body = content::render(message)?;
-    Some(write(binding, message, point, via, 1, body))
+    Some(write(binding, message, point, via, (1, away), body))
 }
 
 fn write(
@@ -282,7 +298,7 @@ fn write(
     message: &Message,
     point: PointId,
     via: &str,
-    sequence: u32,
+    (sequence, away): (u32, bool),
     (kind, body): (&str, Bytes),
 ) -> Bytes {
     let uri =
@@ -311,9 +327,19 @@ fn write(
             HeaderId::CallId,
             format_args!("{id}-{:x}@{}", point.0, message.from.domain()),
         )
-        .header(HeaderId::CSeq, format_args!("{sequence} MESSAGE"))
-        .body(kind, body);
+        .header(HeaderId::CSeq, format_args!("{sequence} MESSAGE"));
+    let request = if away {
+        request.header(HeaderId::Date, sent_at(message))
+    } else {
+        request
+    };
+    let request = request.body(kind, body);
     request.finish()
+}
+
+/// When it was accepted (RFC 3261 20.17).
+fn sent_at(message: &Message) -> Date {
+    Date(message.at.0 / 1000)
 }
 
 /// Tells the core, once per attempt.

@@ -7,14 +7,14 @@ use super::request::Known;
 use super::shard::{Pending, Req, Shard};
 use super::status::{About, accepted};
 use super::translate::shared;
-use crate::core::command::{Command, Reply, Route, Submit};
+use crate::core::command::{Command, Reply, Route, Submit, Whence};
 use crate::core::error::Error;
-use crate::core::id::{ConversationId, MessageId};
-use crate::core::message::{Ack, Message, Original};
+use crate::core::id::{ConversationId, MessageId, PersonId};
+use crate::core::message::{Ack, Decoded, Message, Original};
 use crate::core::time::Time;
 use crate::front::SIP;
 use crate::hub::Answer;
-use sip::flow::Millis;
+use sip::flow::{Flow, Millis};
 use sip::{HeaderId, RawMessage};
 use std::sync::Arc;
 
@@ -72,6 +72,7 @@ impl Shard {
                 stack: SIP,
                 bytes: message.bytes(),
                 key: duplicate_key(message),
+                decoded: Decoded::Characters,
             },
             ack: Ack::Any,
             hops,
@@ -89,9 +90,18 @@ impl Shard {
             message,
             conversation: None,
             to: account.person,
+            whence: self.whence(req.flow, person),
         });
         let reply = self.wait(Pending::Message(Texting { req }));
         self.front.hub.send(person, caller, command, reply);
+    }
+
+    /// Which of a person's sign-ins that came from.
+    fn whence(&self, flow: Flow, person: PersonId) -> Whence {
+        match self.front.inbox_on(flow, person) {
+            Some(inbox) => Whence::Inbox(inbox),
+            None => Whence::Source(flow.peer.ip()),
+        }
     }
 
     pub(super) fn texted(&mut self, now: Millis, texting: &Texting, answer: Answer) {

@@ -69,6 +69,10 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     // Made here for people whose clients make none (RFC 5438).
     receipt: Fidelity::Adapted,
     opaque: Fidelity::Refused,
+    // A MESSAGE from oneself would be a text to oneself.
+    own_texts: Fidelity::Dropped,
+    // By a subscription to oneself.
+    own_state: Fidelity::Adapted,
     // `presence.winfo`.
     shows_waiting: true,
 };

@@ -14,6 +14,7 @@ use crate::core::error::Error;
 use crate::core::id::PersonId;
 use crate::core::presence::State;
 use crate::front::SIP;
+use crate::front::family::family;
 use crate::hub::Answer;
 use sip::flow::{Flow, Millis};
 use sip::header::{Contact, Contacts, Host, NameAddr, Uri};
@@ -176,7 +177,8 @@ impl Shard {
             preference: contact.q(),
             source: Some(req.flow.peer.ip()),
             client: agent(&req.message).into(),
-            machine: contact.instance().map(|name| shared(&name)),
+            machine: machine(req, contact),
+            family: family(agent(&req.message)),
             handle: binding.save(),
         }
     }
@@ -286,6 +288,17 @@ fn outbound(message: &RawMessage, path: &[String]) -> Outbound {
     } else {
         Outbound::Lacking
     }
+}
+
+/// What tells this client from others of its person: its instance, else the endpoint that it
+/// names (microsoft-sip.md 1.2), marked as what it is.
+fn machine(req: &Req, contact: &Contact<'_>) -> Option<Arc<str>> {
+    if let Some(instance) = contact.instance() {
+        return Some(shared(&instance));
+    }
+    let from = req.message.from().ok()?;
+    let endpoint = from.params.value("epid")?;
+    Some(format!("epid:{endpoint}").into())
 }
 
 /// User-Agent as text, cut to what is worth keeping.

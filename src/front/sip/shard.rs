@@ -395,7 +395,8 @@ impl Shard {
                 point,
                 message,
                 redelivered,
-            } => self.deliver(now, person, &point, &message, redelivered),
+                away,
+            } => self.deliver(now, person, &point, &message, (redelivered, away)),
             Event::Presence {
                 person,
                 of,

@@ -37,6 +37,8 @@ fn stage() -> Stage {
         trace: TraceLog::new(10),
         stats: Stats::default(),
         board: crate::hub::TargetBoard::default(),
+        archive: crate::hub::archive::ArchiveState::default(),
+        told: crate::hub::disclaimer::Told::default(),
         mailboxes: vec![Mailbox::new(4, 4).0],
         settings,
         attached: OnceLock::new(),

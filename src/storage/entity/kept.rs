@@ -4,8 +4,8 @@ use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide}
 use super::words::{as_address, as_word};
 use crate::core::address::Address;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Ack, Content, Format, InChat, Message, Original, Text, Wants};
-use crate::core::port::{KeptRecord, StoreError};
+use crate::core::message::{Ack, Content, Decoded, Format, InChat, Message, Original, Text, Wants};
+use crate::core::port::{KeptRecord, Stay, StoreError};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ struct Body {
     stack: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     key: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    octets: bool,
     #[serde(with = "as_word")]
     ack: Ack,
     hops: u8,
@@ -48,6 +50,8 @@ struct Body {
     wants: Option<StoredWants>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     delivered: Vec<u32>,
+    #[serde(with = "as_word", default)]
+    stay: Stay,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     chat: Option<StoredChat>,
 }
@@ -118,6 +122,7 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
         content: StoredContent::from(&message.content),
         stack: message.original.stack.name().to_owned(),
         key: message.original.key.as_deref().map(str::to_owned),
+        octets: message.original.decoded == Decoded::Octets,
         ack: message.ack,
         hops: message.hops,
         wants: message.wants.as_deref().map(|wants| StoredWants {
@@ -131,6 +136,7 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
             address: chat.address.clone(),
             line: chat.line.as_ref().to_owned(),
         }),
+        stay: record.stay,
     };
     Ok(vec![
         wide(record.person.0),
@@ -172,6 +178,11 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
             stack: Stack::named(&body.stack),
             bytes: reader.blob("original")?.into(),
             key: body.key.map(Into::into),
+            decoded: if body.octets {
+                Decoded::Octets
+            } else {
+                Decoded::Characters
+            },
         },
         ack: body.ack,
         hops: body.hops,
@@ -195,6 +206,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
         message: Arc::new(message),
         until: Time(reader.int("expires")?),
         delivered: body.delivered.into_iter().map(PointId).collect(),
+        stay: body.stay,
     })
 }
 

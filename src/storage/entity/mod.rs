@@ -6,6 +6,7 @@ pub(super) mod backlog;
 pub(super) mod change;
 pub(super) mod chat;
 pub(super) mod contacts;
+pub(super) mod device;
 pub(super) mod document;
 pub(super) mod kept;
 pub(super) mod point;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 10] = [
+pub(super) const OF_PERSON: [&table::Table; 11] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
@@ -32,6 +33,7 @@ pub(super) const OF_PERSON: [&table::Table; 10] = [
     &change::TABLE,
     &document::TABLE,
     &contacts::TABLE,
+    &device::TABLE,
     &chat::TABLE,
 ];
 
@@ -81,6 +83,10 @@ pub(super) fn collect(
                 people.entry(person).or_default().contacts = Some(list);
             }
             9 => {
+                let (person, rules) = device::read(row)?;
+                people.entry(person).or_default().devices = Some(rules);
+            }
+            10 => {
                 let record = chat::read(row)?;
                 let of = people.entry(record.person).or_default();
                 of.chat = Some(Box::new(record));

@@ -49,6 +49,8 @@ struct Body {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     machine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    family: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     lineage: Option<(String, u32)>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     holder: Option<Held>,
@@ -102,6 +104,7 @@ pub(in crate::storage) fn values(record: &PointRecord) -> Result<Vec<Value>, Sto
         source: spec.source,
         client: spec.client.as_ref().to_owned(),
         machine: spec.machine.as_deref().map(str::to_owned),
+        family: spec.family.as_deref().map(str::to_owned),
         lineage: record
             .lineage
             .as_ref()
@@ -148,6 +151,7 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<PointRecord, StoreEr
             source: body.source,
             client: body.client.into(),
             machine: body.machine.map(Into::into),
+            family: body.family.map(Into::into),
             handle: reader.blob("handle")?.into(),
         },
         holder: holder.map_err(|reason| reader.broken("body", reason))?,

@@ -3,7 +3,9 @@
 use crate::core::access::Scheme;
 use crate::core::calls::CallState;
 use crate::core::command::{Reach, Tether, Topic, Via, WatchState};
+use crate::core::devices::{Policy, SplitWhy};
 use crate::core::message::Ack;
+use crate::core::port::Stay;
 use crate::core::presence::{Origin, State};
 
 /// An enum that is stored by word.
@@ -66,6 +68,22 @@ words!(WatchState {
     Active = "active",
     Pending = "pending",
     Waiting = "waiting"
+});
+words!(Policy {
+    All = "all",
+    MostActive = "most_active",
+    Preferred = "preferred"
+});
+words!(SplitWhy {
+    Third = "third",
+    AnsweredAlone = "answered-alone",
+    WroteAlone = "wrote-alone"
+});
+words!(Stay {
+    Passing = "passing",
+    Away = "away",
+    Leaving = "leaving",
+    Withheld = "withheld"
 });
 words!(CallState {
     Trying = "trying",

@@ -176,6 +176,18 @@ impl RvpActor {
         ))
     }
 
+    /// Offers somebody a file.
+    pub fn offer_file(&mut self, to: &str, file: &str, size: u64) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite; charset=UTF-8\r\n\
+             Session-Id: {SESSION}\r\n\r\nApplication-Name: File Transfer\r\n\
+             Application-GUID: {{5D3E02AB-6190-11d3-BBBB-00C04F795683}}\r\n\
+             Invitation-Command: INVITE\r\nInvitation-Cookie: 33267\r\n\
+             Application-File: {file}\r\nApplication-FileSize: {size}\r\n\r\n"
+        );
+        self.notify(to, &mime)
+    }
+
     /// From now on names somebody else as the sender of requests.
     pub fn claim(&mut self, name: &str) {
         name.clone_into(&mut self.claimed);

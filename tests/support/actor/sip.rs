@@ -33,6 +33,8 @@ pub struct SipActor {
     calls: u32,
     /// The chat address that spoke last.
     chat: Arc<Mutex<String>>,
+    /// `User-Agent: ...` with its line end, or nothing.
+    agent: String,
 }
 
 impl SipActor {
@@ -74,7 +76,14 @@ impl SipActor {
             domain: "example.com".to_owned(),
             calls: 0,
             chat,
+            agent: String::new(),
         }
+    }
+
+    /// The same with a client of that name.
+    pub fn with(mut self, agent: &str) -> Self {
+        self.agent = format!("User-Agent: {agent}\r\n");
+        self
     }
 
     /// The same for a user of another domain.
@@ -126,8 +135,9 @@ impl SipActor {
                 "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{wire} {local};branch=z9hG4bK{name}{seq};rport\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:{claimed}@{domain}>;tag={name}1\r\nTo: {to}\r\n\
                  Call-ID: {call}\r\nCSeq: {seq} {method}\r\nContact: <sip:{name}@{local}{parameter}>\r\n\
-                 {credentials}{headers}Content-Length: {length}\r\n\r\n{body}",
+                 {agent}{credentials}{headers}Content-Length: {length}\r\n\r\n{body}",
                 local = self.local,
+                agent = self.agent,
                 name = self.name,
                 claimed = self.claimed,
                 domain = self.domain,

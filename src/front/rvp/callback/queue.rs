@@ -50,6 +50,8 @@ pub enum Work {
         message: Arc<Message>,
         /// May have been delivered before a crash.
         redelivered: bool,
+        /// Kept while its recipient was away.
+        away: bool,
     },
     /// A watched person changed.
     Change {

@@ -105,6 +105,7 @@ fn message(point_id: u32, id: u128) -> Job {
             stack: Stack::named("rvp"),
             bytes: Bytes::new(),
             key: None,
+            decoded: crate::core::message::Decoded::Characters,
         },
         ack: Ack::Any,
         hops: 1,
@@ -117,6 +118,7 @@ fn message(point_id: u32, id: u128) -> Job {
         work: Work::Message {
             message: Arc::new(message),
             redelivered: false,
+            away: false,
         },
     }
 }

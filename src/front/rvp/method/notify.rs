@@ -4,10 +4,10 @@ use super::super::app::{Asked, Refused, Reply};
 use super::super::peer::is_peer;
 use super::super::{RVP, content};
 use crate::core::address::Address;
-use crate::core::command::{Command, Reply as Done, Submit};
+use crate::core::command::{Command, Reply as Done, Submit, Whence};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PersonId};
-use crate::core::message::{Ack, Content, Message, Original};
+use crate::core::message::{Ack, Content, Decoded, Message, Original};
 use bytes::Bytes;
 use rvp::Status;
 use rvp::document::{Contact, Message as WireMessage, Notification};
@@ -45,6 +45,7 @@ pub(super) async fn run(
                 },
                 bytes: body.to_xml(),
                 conversation: None,
+                decoded: Decoded::Characters,
             };
             submit(asked, head, parts, "").await
         }
@@ -60,6 +61,7 @@ pub(super) async fn run(
                 },
                 bytes: document.clone(),
                 conversation: None,
+                decoded: Decoded::Characters,
             };
             submit(asked, head, parts, "").await
         }
@@ -80,6 +82,7 @@ struct Parts {
     content: Content,
     bytes: Bytes,
     conversation: Option<ConversationId>,
+    decoded: Decoded,
 }
 
 /// The sender named in the document must be the authenticated one.
@@ -121,6 +124,11 @@ fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {
     let person = sender(asked)?;
     let dialects = &asked.front.dialects;
     let text = dialects.read(person, asked.ends.peer.ip(), &message.mime);
+    let decoded = if text == message.mime {
+        Decoded::Characters
+    } else {
+        Decoded::Octets
+    };
     let block = Block::parse(&text)?;
     let content = content::neutral(&block);
     let conversation = block.session().map(content::conversation);
@@ -136,6 +144,7 @@ fn parts(asked: &Asked<'_>, message: &WireMessage) -> Result<Parts, Refused> {
         content,
         bytes: bytes.into(),
         conversation,
+        decoded,
     })
 }
 
@@ -160,6 +169,7 @@ async fn submit(
             stack: RVP,
             bytes: parts.bytes,
             key: None,
+            decoded: parts.decoded,
         },
         ack: match AckType::or_default_for_message(head.ack) {
             AckType::SingleHop => Ack::Hop,
@@ -182,6 +192,7 @@ async fn submit(
         message,
         conversation: parts.conversation,
         to: asked.account.person,
+        whence: Whence::Source(asked.ends.peer.ip()),
     });
     let answer = asked.front.hub.call(person, asked.caller, command).await?;
     match answer {

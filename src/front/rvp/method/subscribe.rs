@@ -16,6 +16,7 @@ use crate::core::command::{
 use crate::core::error::Error;
 use crate::core::id::{PointId, Stack, WatchId};
 use crate::core::node::INSIDE;
+use crate::front::family::family;
 use crate::gate::Cause;
 use crate::hub::Resolution;
 use rvp::document::Multistatus;
@@ -229,7 +230,8 @@ async fn put(
         preference: 1000,
         source: Some(asked.ends.peer.ip()),
         client: wire.agent.as_str().into(),
-        machine: None,
+        machine: asked.machine.clone(),
+        family: family(&wire.agent),
         handle: wire.handle(),
     };
     let inbox = spec.inbox.clone();

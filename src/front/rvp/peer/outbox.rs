@@ -117,6 +117,7 @@ impl Peers {
                 Outcome::Refused(Refusal::Unsupported)
             });
         };
+        writer.hub.rendered(id, point, &body);
         let ack = match message.ack {
             Ack::Hop => "SingleHop",
             Ack::Any => "DeepOr",

@@ -58,6 +58,7 @@ impl Shard {
             let address = message.to.clone();
             return report(&self.front, person, address, message.id, point.id, outcome);
         };
+        self.front.hub.rendered(message.id, point.id, &request);
         let draft = Draft {
             purpose,
             method: "MESSAGE",
@@ -158,7 +159,13 @@ fn write(front: &Front, message: &Message, point: PointId, to: &Address) -> Opti
         id: 0,
     };
     let binding = Binding::new(&uri_of(to), Way::of(nowhere, 0));
-    let request = bare(&originate(&binding, message, point, "SIP/2.0/UDP x")?);
+    let request = bare(&originate(
+        &binding,
+        message,
+        point,
+        "SIP/2.0/UDP x",
+        false,
+    )?);
     let limits = &front.settings.message;
     let Ok(Datagram::Message(written)) = frame_datagram(request, limits) else {
         return None;

@@ -79,6 +79,7 @@ fn caller(who: Address) -> Vouch {
         caller,
         account: Arc::new(stranger(&who)),
         answer: None,
+        machine: None,
     };
     Vouch::Neighbour(Box::new(Known { granted, from: who }))
 }

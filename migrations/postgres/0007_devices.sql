@@ -1,0 +1,5 @@
+-- What holds for a person's devices: delivery policy, operators' pins, pairs that were parted.
+CREATE TABLE device (
+    person BYTEA NOT NULL PRIMARY KEY,
+    body   TEXT NOT NULL
+);

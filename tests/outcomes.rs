@@ -220,6 +220,8 @@ fn matrix() -> String {
                 Some(Fidelity::Exact) => "untouched",
                 Some(Fidelity::Adapted) => "translated",
                 Some(Fidelity::Dropped) => "answered, not shown",
+                // Decision 23: with a refusal in the sender's protocol and a notice to both.
+                Some(Fidelity::Refused) if kind == Kind::Invitation => "declined, both are told",
                 Some(Fidelity::Refused) => "refused",
             };
             let _ = write!(out, " {word} |");

@@ -5,6 +5,8 @@
 
 #[path = "peers/calls.rs"]
 mod calls;
+#[path = "peers/conversation.rs"]
+mod conversation;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ mod support {
 
 use std::fmt::Debug;
 use std::future::Future;
-use support::records::{access, account, address, kept, point, property, publication, watch};
+use support::records::{access, account, address, chat, kept, point, property, publication, watch};
 use support::temporary::Temporary;
 use tristack::core::access::Scheme;
 use tristack::core::address::Address;
@@ -105,6 +105,7 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
         devices: Some(devices()),
         kept: vec![kept(person, 9), kept(person, u128::MAX)],
         changed: Some(Time(1_000_000)),
+        chat: Some(Box::new(chat(person))),
     };
     let mut writes = Vec::new();
     writes.extend(records.points.iter().cloned().map(Write::PutPoint));
@@ -123,6 +124,7 @@ fn everything(person: PersonId) -> (Vec<Write>, PersonRecords) {
         writes.push(Write::PutDocument(person, info.clone(), content.into()));
     }
     writes.push(Write::PutContacts(person, contacts()));
+    writes.push(Write::PutChat(Box::new(chat(person))));
     writes.push(Write::PutDevices(person, DeviceRules::default()));
     writes.push(Write::PutDevices(person, devices()));
     writes.push(Write::PutChange(person, Time(999_999)));
@@ -346,6 +348,17 @@ async fn who_is_live(kind: &impl Kind) {
     assert_eq!(live.len(), 1);
     assert_eq!(live[0].0, BOB);
     assert_eq!(live[0].1.properties.len(), 1);
+    // A conversation of many is live without anything else of it.
+    let alone = PersonId(77);
+    let batch = vec![Write::PutChat(Box::new(chat(alone)))];
+    store.commit(batch).await.unwrap();
+    let live = store.live().await.unwrap();
+    assert!(live.iter().any(|(person, _)| *person == alone));
+    store
+        .commit(vec![Write::DeleteAccount(alone)])
+        .await
+        .unwrap();
+    assert_eq!(store.live().await.unwrap().len(), 1);
     // A written list without entries is not the same as none.
     assert_eq!(store.person(ALICE).await.unwrap().access, Some(Vec::new()));
     kind.close(store).await;

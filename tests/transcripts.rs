@@ -14,6 +14,8 @@
 //! server is asked to pin bob
 //! ```
 
+#[path = "transcripts/conversation.rs"]
+mod conversation;
 mod support;
 
 use std::collections::BTreeMap;
@@ -168,7 +170,7 @@ impl Driver for Stage {
                 self.says(actor, account(whom), &long)
             }
             ["says", "to", whom] => self.says(actor, account(whom), &spoken(text)),
-            ["types", "to", whom] => {
+            ["types", "to", whom] if *whom != "all" => {
                 self.told = self.actor(actor)?.typing(account(whom))?;
                 Ok(())
             }
@@ -216,7 +218,7 @@ impl Driver for Stage {
                 },
             ),
             ["hears", "a", "notice"] => self.notice(actor),
-            _ => Err(format!("no such step: {actor} {verb}")),
+            words => self.converse(actor, words, text),
         }
     }
 }
@@ -402,6 +404,9 @@ impl Stage {
         let words: Vec<&str> = verb.split_whitespace().collect();
         if let ["is", "asked", "to", answer, watcher, "for", owner] = words.as_slice() {
             return self.consents(owner, answer, watcher);
+        }
+        if let ["lists", members @ ..] = words.as_slice() {
+            return self.lists(members);
         }
         if let ["is", "asked", "to", what @ ("pin" | "split"), whom] = words.as_slice() {
             return self.rules(what, whom);

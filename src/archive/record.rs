@@ -329,6 +329,7 @@ pub(super) mod tests {
             ack: Ack::Any,
             hops: 1,
             wants: None,
+            chat: None,
         }
     }
 

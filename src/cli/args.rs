@@ -116,6 +116,9 @@ pub(super) enum Command {
         #[arg(long)]
         subscriptions: bool,
     },
+    /// Conversations of more than two: who is in, where, last activity (asks the running server)
+    #[command(subcommand)]
+    Conversation(ConversationCommand),
     /// Answer for somebody who may see their presence (asks the running server)
     ///
     /// Where `[domain."..."] consent = "confirm"` holds, watchers wait until they are answered; who
@@ -490,6 +493,21 @@ pub(super) enum TargetCommand {
         node: String,
         /// Its URL or its id
         url: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ConversationCommand {
+    /// List all of them, the one used last first
+    List,
+    /// One with its members, their stacks, and who was asked in or has left
+    #[command(
+        after_help = "Examples:\n  tristack conversation show conv-k3n9xq2mzb7d@example.com\n  tristack conversation show 5d3e02ab619011d3bbbb00c04f795683 --json"
+    )]
+    Show {
+        /// Its chat address, or its id as in `tristack trace`
+        #[arg(value_name = "ID")]
+        id: String,
     },
 }
 

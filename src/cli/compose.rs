@@ -219,6 +219,10 @@ fn rules(limits: &Limits) -> Rules {
         away_sender: limits.away_per_sender,
         away_octets: limits.away_octets,
         conversation: limits.conversation_idle,
+        chat_members: limits.conversation_members,
+        chats_per_person: limits.conversations_per_person,
+        chats: limits.conversations,
+        chat_idle: limits.conversation_kept,
         ..Rules::default()
     }
 }

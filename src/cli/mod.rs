@@ -6,6 +6,7 @@ mod args;
 mod chat;
 mod check;
 mod compose;
+mod conversation;
 mod demo;
 mod filters;
 mod fronts;
@@ -127,6 +128,7 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             subscriptions: true,
         } => block_on(view::subscriptions(config()?, address.clone(), out)),
         Command::Who { address, .. } => block_on(who::run(config()?, address.clone(), out)),
+        Command::Conversation(command) => block_on(conversation::run(config()?, command, out)),
         Command::Consent {
             address,
             answer,

@@ -148,6 +148,14 @@ limits! {
     suspended: span = secs(120),
     /// A conversation without a protocol id ends after this idle span.
     conversation_idle: span = secs(600),
+    /// Members of one conversation of more than two.
+    conversation_members: count = 50,
+    /// Such conversations made by one person.
+    conversations_per_person: count = 64,
+    /// Such conversations of all people together.
+    conversations: count = 10_000,
+    /// A conversation of more than two ends after this idle span.
+    conversation_kept: span = secs(24 * 3600),
     /// Concurrent SIP transactions.
     transactions: count = 100_000,
     /// Calls, and other SIP requests that are passed on, of one person that wait for an answer.

@@ -6,6 +6,7 @@
 mod accounts;
 mod archive;
 mod client;
+mod conversations;
 mod devices;
 mod lock;
 mod nodes;
@@ -21,7 +22,7 @@ pub use client::{Client, ClientError};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{
-    Answer, CallbackRow, DeviceRequest, DeviceRow, Done, NodeRequest, NodeRow, PeerRow, PersonRow,
-    PointRow, RefusalRow, Request, RowResult, RowState, StepRow, SubscriptionRow, TargetRequest,
-    TargetRow, TraceRow, UserRow,
+    Answer, CallbackRow, ConversationRow, DeviceRequest, DeviceRow, Done, MemberRow, NodeRequest,
+    NodeRow, PeerRow, PersonRow, PointRow, RefusalRow, Request, RowResult, RowState, StepRow,
+    SubscriptionRow, TargetRequest, TargetRow, TraceRow, UserRow,
 };

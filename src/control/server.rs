@@ -2,8 +2,8 @@
 
 use super::accounts::Accounts;
 use super::archive::{self, ArchiveRequest};
-use super::report;
 use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
+use super::{conversations, report};
 use crate::archive::Archivist;
 use crate::gate::Gate;
 use crate::hub::Hub;
@@ -184,6 +184,9 @@ async fn answer(services: &Services, request: Request) -> Answer {
         } => report::consent(&services.hub, &address, &watcher, accept)
             .await
             .map(|row| Done::Rows(vec![row])),
+        Request::Conversations { which } => conversations::rows(&services.hub, which.as_deref())
+            .await
+            .map(Done::Conversations),
         Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
             .await
             .map(Done::Callbacks),

@@ -68,6 +68,11 @@ pub enum Request {
         /// Yes or no.
         accept: bool,
     },
+    /// Conversations of more than two. Answer: [`Done::Conversations`].
+    Conversations {
+        /// One, by its id or chat address; `None` = all.
+        which: Option<String>,
+    },
     /// Who makes us connect where. Answer: [`Done::Callbacks`].
     Callbacks,
     /// Other domains' servers and how they are doing. Answer: [`Done::Peers`].
@@ -213,6 +218,8 @@ pub enum Done {
     People(Vec<PersonRow>),
     /// Subscriptions, by the person watched.
     Subscriptions(Vec<SubscriptionRow>),
+    /// Conversations, the one used last first.
+    Conversations(Vec<ConversationRow>),
     /// Callbacks, by address.
     Callbacks(Vec<CallbackRow>),
     /// Other servers, configured ones first.
@@ -421,6 +428,42 @@ pub struct SubscriptionRow {
     pub expires: String,
     /// What became of the last notification, where that is known.
     pub last: Option<String>,
+}
+
+/// One conversation of more than two.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ConversationRow {
+    /// Its id, as in traces.
+    pub id: String,
+    /// Its chat address.
+    pub address: String,
+    /// Who is in, by arrival.
+    pub members: Vec<MemberRow>,
+    /// Addresses that are being asked in.
+    pub invited: Vec<String>,
+    /// Addresses that have left.
+    pub former: Vec<String>,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// When something was said last (RFC 3339).
+    pub last: String,
+    /// When it ends if nothing more is said (RFC 3339).
+    pub ends: String,
+    /// Copies under way.
+    pub pending: usize,
+}
+
+/// One member of a conversation.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MemberRow {
+    /// Address.
+    pub address: String,
+    /// The name that others are shown.
+    pub name: String,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Stacks on which the member is signed in now.
+    pub stacks: Vec<String>,
 }
 
 /// One callback.

@@ -76,6 +76,7 @@ impl User {
             fx.store(Write::PutKept(record));
         }
         self.arm(retry);
+        self.chat_outcome(fx, message, point, outcome);
         self.resolve(fx, message);
     }
 
@@ -111,6 +112,8 @@ impl User {
         let over = delivery.attempts.iter().all(Attempt::over);
         let some = delivery.attempts.iter().any(Attempt::delivered);
         let success = match delivery.message.ack {
+            // A conversation of many answers when it knows of every member.
+            _ if self.chat.is_some() => over && some,
             Ack::All => over && some && delivery.everywhere(),
             Ack::Any | Ack::Hop => some,
         };
@@ -129,8 +132,11 @@ impl User {
             _ => {}
         }
         let delivery = &self.deliveries[at];
-        if over && delivery.phase == Phase::Told {
-            self.deliveries.remove(at);
+        if over
+            && delivery.phase == Phase::Told
+            && let Some(delivery) = self.deliveries.remove(at)
+        {
+            self.chat_finished(fx, &delivery);
         }
     }
 

@@ -114,6 +114,14 @@ pub enum Command {
     /// As the *sender*: assign conversation and id, run admission, pass on to the recipient.
     /// Reply: [`Reply::Sent`].
     Submit(Submit),
+    /// The same in a conversation of many. Made of [`Command::Submit`] by the hub, which knows them.
+    /// Reply: [`Reply::Sent`].
+    Speak(Box<crate::core::chat::Speak>),
+    /// To a conversation of many. Sent by the core and the hub, not by fronts.
+    Chat(Box<crate::core::chat::ChatCommand>),
+    /// This conversation is one of many now and no longer that of a pair. Sent by it.
+    /// Reply: [`Reply::Done`].
+    Detach(ConversationId),
     /// As the *recipient*: deliver to the person's devices. Sent by the hub, not by fronts.
     /// Reply: [`Reply::Sent`].
     Deliver(Arc<Message>),
@@ -177,6 +185,9 @@ pub enum Command {
     /// the point of each inbox, of every stack, that can be reached now; the errors are those of
     /// a message, so that a block looks like absence (`decisions.md` 16).
     Locate,
+    /// A call of that one was declined because no client here takes calls: the person is told. This
+    /// server only. Reply: [`Reply::Done`].
+    Uncalled(Address),
     /// Who watches, and where the person is signed in. Reply: [`Reply::Standing`].
     Standing,
     /// The account is gone: end everything, tell watchers. Reply: [`Reply::Done`].
@@ -544,6 +555,8 @@ pub enum Reply {
     Document(Option<DocumentInfo>),
     /// The contact list.
     Contacts(ContactList),
+    /// A conversation of many.
+    Chat(Box<crate::core::chat::ChatInfo>),
     /// Everything about the person's live state.
     Standing(Box<Standing>),
 }

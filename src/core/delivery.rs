@@ -54,20 +54,10 @@ impl User {
         mut submit: Submit,
         tag: ReplyTag,
     ) -> Result<(), Error> {
-        self.must_own(caller)?;
         let message = &mut submit.message;
-        let account = self.account();
-        if message.from != account.address && !account.aliases.contains(&message.from) {
-            return Err(Error::Spoofed);
-        }
-        if message.hops > fx.rules().hops {
-            return Err(Error::Loop);
-        }
+        self.vet(fx, caller, message)?;
         let peer = Peer::Person(submit.to);
-        message.id = fx.message_id();
-        message.at = fx.now();
-        message.from_person = Some(self.person());
-        if submit.to == self.person() && self.crosses_to_itself(message) {
+        if submit.to == self.person() && self.crosses_to_itself(&submit.message) {
             return Err(self.refuse_self_chat(fx, &submit));
         }
         let mut message = submit.message;
@@ -87,12 +77,37 @@ impl User {
         if message.content == Content::Leave {
             self.part(&peer, message.conversation);
         }
+        if self.adds_a_third(&message, submit.to) {
+            self.open_chat(fx, caller, (message, submit.to), tag);
+            return Ok(());
+        }
         fx.forward(Forward {
             to: submit.to,
             caller: caller.clone(),
             command: Command::Deliver(Arc::new(message)),
             reply: tag,
         });
+        Ok(())
+    }
+
+    /// The sender's own part: it is his word, and now it has a name.
+    pub(super) fn vet(
+        &self,
+        fx: &mut Fx<'_, '_>,
+        caller: &Caller,
+        message: &mut Message,
+    ) -> Result<(), Error> {
+        self.must_own(caller)?;
+        let account = self.account();
+        if message.from != account.address && !account.aliases.contains(&message.from) {
+            return Err(Error::Spoofed);
+        }
+        if message.hops > fx.rules().hops {
+            return Err(Error::Loop);
+        }
+        message.id = fx.message_id();
+        message.at = fx.now();
+        message.from_person = Some(self.person());
         Ok(())
     }
 
@@ -169,7 +184,10 @@ impl User {
         }
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);
-        self.converse(fx, peer.clone(), Some(message.conversation));
+        // What is said among many is no pair's.
+        if message.chat.is_none() {
+            self.converse(fx, peer.clone(), Some(message.conversation));
+        }
         if matches!(message.content, Content::Text(_) | Content::Leave) {
             self.typed(&peer);
         }
@@ -192,7 +210,7 @@ impl User {
             Route::Nobody(_) if self.keeps(fx, &message) => {
                 return self.put_away(fx, message, tag, false);
             }
-            Route::Unsupported => return Err(Error::Unsupported),
+            Route::Unsupported => return self.decline(fx, &message),
             Route::Nobody(why) => return Err(Error::NotReachable(why)),
         };
         if ephemeral {
@@ -226,7 +244,7 @@ impl User {
         fate
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         fx: &mut Fx<'_, '_>,
         message: Arc<Message>,
@@ -356,7 +374,7 @@ pub(super) fn sent(message: MessageId, conversation: ConversationId, fate: Fate)
     })
 }
 
-fn accepted(message: &Message) -> Step {
+pub(super) fn accepted(message: &Message) -> Step {
     Step::Accepted {
         from: message.from.clone(),
         to: message.to.clone(),

@@ -191,6 +191,12 @@ pub struct Rules {
     pub pending: usize,
     /// Running conversations remembered per person.
     pub conversations: usize,
+    /// Members of one conversation of many.
+    pub chat_members: usize,
+    /// Conversations of many made by one person.
+    pub chats_per_person: usize,
+    /// All of them.
+    pub chats: usize,
     /// Servers a message may pass.
     pub hops: u8,
     /// Longest lease granted.
@@ -221,6 +227,8 @@ pub struct Rules {
     pub retry: Duration,
     /// A pair's conversation ends after so much silence (`decisions.md` 21).
     pub conversation: Duration,
+    /// A conversation of many ends after so much silence.
+    pub chat_idle: Duration,
     /// Duplicates are known for so long (`decisions.md` 19).
     pub duplicate: Duration,
     /// Local part of the system address that tells senders of late failures.
@@ -282,6 +290,9 @@ impl Default for Rules {
             properties_octets: 256 * 1024,
             pending: 256,
             conversations: 64,
+            chat_members: 50,
+            chats_per_person: 64,
+            chats: 10_000,
             hops: 32,
             lease_max: Duration::from_hours(24),
             lease_default: Duration::from_mins(20),
@@ -297,6 +308,7 @@ impl Default for Rules {
             keep: Duration::from_mins(1),
             retry: Duration::from_secs(5),
             conversation: Duration::from_mins(10),
+            chat_idle: Duration::from_hours(24),
             duplicate: Duration::from_mins(10),
             system_local: "postmaster".into(),
             local: Rights::default()

@@ -36,6 +36,10 @@ pub enum Limit {
     Publications,
     /// Documents (count or octets) of one person.
     Documents,
+    /// Members of one conversation.
+    Members,
+    /// Conversations of more than two, of one person or of all.
+    Conversations,
 }
 
 /// The closed set of refusals.

@@ -93,6 +93,21 @@ pub enum Event {
         /// Its tag now; `None` = it is gone.
         new: Option<u64>,
     },
+    /// A conversation of many asks the hub (stack [`crate::core::node::INSIDE`]) whom an address
+    /// leads to; answered by [`crate::core::chat::ChatCommand::Found`].
+    ChatWants {
+        /// The conversation.
+        chat: PersonId,
+        /// The address.
+        who: Address,
+        /// Who wants to know.
+        by: PersonId,
+    },
+    /// A conversation of many is over: nothing leads there any more (to the hub, likewise).
+    ChatEnded {
+        /// Which.
+        chat: PersonId,
+    },
     /// A watch was there when the server started: take up its wire state.
     WatchRestored {
         /// The person watched.

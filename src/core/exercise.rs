@@ -117,7 +117,12 @@ impl World {
                     typing: Fidelity::Adapted,
                     join,
                     leave: join,
-                    invitation: Fidelity::Refused,
+                    // To letters come only the refusals of their own.
+                    invitation: if stack == LETTERS {
+                        Fidelity::Adapted
+                    } else {
+                        Fidelity::Refused
+                    },
                     receipt: Fidelity::Dropped,
                     opaque: Fidelity::Refused,
                     own_texts: Fidelity::Dropped,
@@ -310,6 +315,11 @@ impl World {
     fn pump(&mut self) {
         while let Some(forward) = self.queue.pop_front() {
             let at = usize::try_from(forward.to.0 - 1).unwrap_or(usize::MAX);
+            if at >= self.users.len() {
+                // Conversations of many are the hub's to open: here there are none.
+                self.take_answer(forward.reply, Err(Error::UnknownUser));
+                continue;
+            }
             if self.users[at]
                 .wake_at()
                 .is_some_and(|wake| wake <= self.now)

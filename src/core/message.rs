@@ -33,6 +33,17 @@ pub struct Message {
     pub hops: u8,
     /// Which notices the sender's client asked for, where its protocol knows them.
     pub wants: Option<Arc<Wants>>,
+    /// Set on the copies of what is said in a conversation of many.
+    pub chat: Option<Arc<InChat>>,
+}
+
+/// What a copy of a message in a conversation of many carries along for stacks that know none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InChat {
+    /// The conversation's own address: whom clients of such stacks are shown as the sender.
+    pub address: Address,
+    /// What they are shown of a text, a join or a leave; empty = nothing.
+    pub line: Arc<str>,
 }
 
 /// Notices that a sender's client asks for (SIP: RFC 5438 6).
@@ -189,6 +200,19 @@ pub enum Ack {
     Any,
     /// When every inbox has it.
     All,
+}
+
+impl Message {
+    /// The line that stands for it on stacks that know no conversations, if there is one.
+    pub fn line(&self) -> Option<&Arc<str>> {
+        let chat = self.chat.as_ref()?;
+        Some(&chat.line).filter(|line| !line.is_empty())
+    }
+
+    /// Whom clients of such stacks are shown as the sender.
+    pub fn speaker(&self) -> &Address {
+        self.chat.as_ref().map_or(&self.from, |chat| &chat.address)
+    }
 }
 
 impl Content {

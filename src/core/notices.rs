@@ -11,6 +11,9 @@ use crate::core::user::{Fx, User};
 use crate::core::watches::Watching;
 use std::sync::Arc;
 
+/// Where what this server itself says enters.
+pub(super) const SYSTEM: Stack = Stack::named("system");
+
 /// Watchers whose waiting the owner was told of; few people have any.
 #[derive(Debug, Default)]
 pub(super) struct WaitingTold(Vec<Address>);
@@ -116,6 +119,24 @@ pub(super) fn post(
     conversation: ConversationId,
     content: Content,
 ) {
+    let original = Original {
+        stack: SYSTEM,
+        bytes: bytes::Bytes::new(),
+        key: None,
+        decoded: Decoded::default(),
+    };
+    post_as(fx, person, (from, to), conversation, content, original);
+}
+
+/// The same, made from something that a client wrote.
+pub(super) fn post_as(
+    fx: &mut Fx<'_, '_>,
+    person: PersonId,
+    (from, to): (Address, Address),
+    conversation: ConversationId,
+    content: Content,
+    original: Original,
+) {
     let caller = Caller {
         address: from.clone(),
         person: None,
@@ -131,15 +152,11 @@ pub(super) fn post(
         to,
         conversation,
         content,
-        original: Original {
-            stack: Stack::named("system"),
-            bytes: bytes::Bytes::new(),
-            key: None,
-            decoded: Decoded::Characters,
-        },
+        original,
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     };
     fx.forward(Forward {
         to: person,

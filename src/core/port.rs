@@ -7,6 +7,7 @@ use crate::core::access::AccessEntry;
 use crate::core::address::Address;
 use crate::core::archive::{Entry, Held, Hold, Indexed};
 use crate::core::calls::Calls;
+use crate::core::chat::ChatRecord;
 use crate::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Topic, Via, WatchState,
 };
@@ -230,6 +231,8 @@ pub struct PersonRecords {
     pub devices: Option<DeviceRules>,
     /// Kept messages.
     pub kept: Vec<KeptRecord>,
+    /// Set for what is a conversation of many.
+    pub chat: Option<Box<ChatRecord>>,
     /// When the person's presence last changed with watchers to be told. Storage keeps the newest;
     /// whoever restores takes away those so old that their watchers surely were told.
     pub changed: Option<Time>,
@@ -264,6 +267,8 @@ pub enum Write {
     DeleteDocument(PersonId, DocumentId),
     /// Replace the contact list.
     PutContacts(PersonId, ContactList),
+    /// Insert or replace a conversation of many; it goes as an account does.
+    PutChat(Box<ChatRecord>),
     /// Replace what holds for devices.
     PutDevices(PersonId, DeviceRules),
     /// Insert or replace a kept message.
@@ -334,7 +339,8 @@ pub trait Store: Send + Sync + 'static {
         &self,
         person: PersonId,
     ) -> impl Future<Output = Result<PersonRecords, StoreError>> + Send;
-    /// Everybody with live state (points, publications, watches, kept messages), complete records.
+    /// Everybody with live state (points, publications, watches, kept messages, conversations of
+    /// many), complete records.
     fn live(
         &self,
     ) -> impl Future<Output = Result<Vec<(PersonId, PersonRecords)>, StoreError>> + Send;

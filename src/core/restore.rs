@@ -1,6 +1,7 @@
 //! Bringing a person back from storage (`decisions.md` 12, 19, 34).
 
 use crate::core::access::{Detail, Right};
+use crate::core::chat::Chat;
 use crate::core::command::Fate;
 use crate::core::command::Outcome;
 use crate::core::command::{Tether, WatchState};
@@ -104,6 +105,8 @@ impl User {
         }
         let mut kept = records.kept;
         kept.sort_by_key(|k| (k.message.at, k.message.id));
+        let chat = records.chat.map(|chat| Chat::restored(*chat, now));
+        user.chat = chat.map(Box::new);
         for record in kept {
             user.restore_kept(&fx, record);
         }

@@ -99,6 +99,11 @@ impl User {
                 INSIDE => Fidelity::Exact,
                 _ => fx.fidelity(message.original.stack, stack, message.content.kind()),
             };
+            let fidelity = match fidelity {
+                // A stack without the word is shown a line.
+                Fidelity::Dropped if message.line().is_some() => Fidelity::Adapted,
+                other => other,
+            };
             match fidelity {
                 Fidelity::Dropped => unshown = true,
                 Fidelity::Refused => refused = true,
@@ -130,6 +135,9 @@ impl User {
 
     /// One attempt per member of a distribution list, except for who wrote the message.
     fn members(&self, message: &Message) -> Vec<Attempt> {
+        if self.chat.is_some() {
+            return self.chat_attempts(message);
+        }
         let Some(node) = &self.account().node else {
             return Vec::new();
         };
@@ -189,6 +197,11 @@ impl User {
 
     /// The newest point of an inbox that can be delivered to, and whether it can be right now.
     pub(super) fn point_for(&self, stack: Stack, inbox: &str) -> Option<(PointId, bool)> {
+        if stack == INSIDE
+            && let Some(member) = self.chat_point(inbox)
+        {
+            return Some((member, true));
+        }
         if stack == INSIDE
             && let Some(node) = &self.account().node
             && let Some(member) = node.members.iter().find(|who| who.to_string() == inbox)

@@ -6,6 +6,7 @@ mod delivery;
 mod detail;
 mod devices;
 mod folding;
+mod invitations;
 mod keeping;
 mod leases;
 mod locating;

@@ -4,6 +4,7 @@
 use crate::core::access::{AccessEntry, Right, Verdict};
 use crate::core::address::Address;
 use crate::core::away::Away;
+use crate::core::chat::Chat;
 use crate::core::command::{
     Caller, Command, Ended, PropertyName, PropertyValue, Reply, Route, Standing, WatchState,
 };
@@ -55,6 +56,8 @@ pub struct User {
     /// Texts that wait for somebody to come, by arrival.
     pub(super) away: VecDeque<Away>,
     pub(super) talks: Vec<Talk>,
+    /// Set if this is a conversation of many.
+    pub(super) chat: Option<Box<Chat>>,
     pub(super) seen: VecDeque<Seen>,
     pub(super) typists: Vec<Typist>,
     /// What the points add up to, as of the last [`User::settle`].
@@ -97,6 +100,7 @@ impl User {
             deliveries: VecDeque::new(),
             away: VecDeque::new(),
             talks: Vec::new(),
+            chat: None,
             seen: VecDeque::new(),
             typists: Vec::new(),
             fold: View::offline(Time(0)),
@@ -134,6 +138,7 @@ impl User {
             Err(error) => fx.reply(tag, Err(error)),
         }
         self.settle(&mut fx);
+        self.chat_settle(&mut fx);
         fx.flush();
     }
 
@@ -155,6 +160,7 @@ impl User {
         self.expire_typists(&mut fx);
         self.expire_talks(&fx);
         self.expire_seen(&fx);
+        self.chat_settle(&mut fx);
         // Doubt hides points by time alone.
         self.stale = true;
         self.settle(&mut fx);
@@ -173,6 +179,7 @@ impl User {
             && self.deliveries.is_empty()
             && self.away.is_empty()
             && self.talks.is_empty()
+            && self.chat.is_none()
             && self.seen.is_empty()
             && self.typists.is_empty()
     }
@@ -200,12 +207,21 @@ impl User {
         command: Command,
         tag: ReplyTag,
     ) -> Result<Option<Reply>, Error> {
+        if self.chat.is_some() || matches!(command, Command::Chat(_)) {
+            return self.chat_dispatch(fx, caller, command, tag);
+        }
         if self.hides(fx.rules(), caller) {
             return Err(Error::UnknownUser);
         }
         let reply = match command {
             Command::Submit(submit) => {
                 return self.submit(fx, caller, submit, tag).map(|()| None);
+            }
+            Command::Speak(speak) => return self.speak(fx, caller, *speak, tag),
+            Command::Detach(conversation) => {
+                self.must_own(caller)?;
+                self.detach(conversation);
+                Reply::Done
             }
             Command::Deliver(message) => return self.deliver(fx, caller, message, tag),
             Command::Outcome {
@@ -278,6 +294,7 @@ impl User {
             Command::SetDevices(changes) => self.set_devices(fx, caller, changes),
             Command::Check(right) => self.must(fx.rules(), caller, right).map(|()| Reply::Done),
             Command::Locate => self.locate(fx.rules(), caller),
+            Command::Uncalled(by) => self.uncalled(fx, caller, &by),
             Command::Standing => self.standing(fx, caller),
             Command::Erase => self.erase(fx, caller),
             // The other half is executed by `dispatch`; nothing comes here from there.
@@ -285,7 +302,7 @@ impl User {
         }
     }
 
-    fn standing(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
+    pub(super) fn standing(&self, fx: &Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
         let (now, rules) = (fx.now(), fx.rules());
         self.must(rules, caller, Right::Subscriptions)?;
         let publication = |p: &PublicationRecord| (p.id, p.point, p.presence.clone(), p.expires);
@@ -303,7 +320,7 @@ impl User {
     }
 
     /// The account is gone: everything ends, everybody is told.
-    fn erase(&mut self, fx: &mut Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
+    pub(super) fn erase(&mut self, fx: &mut Fx<'_, '_>, caller: &Caller) -> Result<Reply, Error> {
         self.must_own(caller)?;
         let (person, now) = (self.person(), fx.now());
         fx.store(Write::DeleteAccount(person));
@@ -414,6 +431,13 @@ impl User {
             .chain(talks)
             .chain(seen)
             .chain(self.typists.iter().map(Typist::due))
+            // Once that is past, it waits for what is under way.
+            .chain(
+                self.chat
+                    .as_ref()
+                    .map(|chat| chat.ends(rules))
+                    .filter(|at| *at > now),
+            )
             .chain(self.telling.at)
             .chain(self.roll.at)
             .chain(self.acquaintances.iter().map(|known| known.until))

@@ -1,5 +1,6 @@
 //! Addresses to people: all accounts, in memory, changed only by operators and importers.
 
+use super::chats::Chats;
 use crate::core::address::Address;
 use crate::core::id::PersonId;
 use crate::core::port::{Account, Secret};
@@ -48,6 +49,7 @@ pub trait Elsewhere: Send + Sync + std::fmt::Debug {
 pub struct Directory {
     domains: Vec<String>,
     tables: RwLock<Tables>,
+    chats: RwLock<Chats>,
     elsewhere: RwLock<Vec<Arc<dyn Elsewhere>>>,
 }
 
@@ -67,6 +69,7 @@ impl Directory {
         let directory = Self {
             domains,
             tables: RwLock::default(),
+            chats: RwLock::default(),
             elsewhere: RwLock::default(),
         };
         for account in accounts {
@@ -92,17 +95,32 @@ impl Directory {
             .by_address
             .get(address)
             .and_then(|id| tables.by_person.get(id));
-        match found {
-            Some(account) => Resolution::Local(Arc::clone(account)),
-            None if self.is_ours(address.domain()) => Resolution::UnknownUser,
-            None => Resolution::Foreign,
+        if let Some(account) = found {
+            return Resolution::Local(Arc::clone(account));
         }
+        drop(tables);
+        if !self.is_ours(address.domain()) {
+            return Resolution::Foreign;
+        }
+        let chat = self.with_chats(|chats| chats.at(address).cloned());
+        chat.or_else(|| self.factory(address))
+            .map_or(Resolution::UnknownUser, Resolution::Local)
     }
 
     /// The account of a person.
     pub fn account(&self, person: PersonId) -> Option<Arc<Account>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.by_person.get(&person).cloned()
+        let found = tables.by_person.get(&person).cloned();
+        drop(tables);
+        found.or_else(|| self.with_chats(|chats| chats.account(person).cloned()))
+    }
+
+    pub(super) fn with_chats<T>(&self, ask: impl FnOnce(&Chats) -> T) -> T {
+        ask(&self.chats.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn change_chats<T>(&self, change: impl FnOnce(&mut Chats) -> T) -> T {
+        change(&mut self.chats.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Adds somebody who knows the way to other servers: before the hub opens. The first whom an

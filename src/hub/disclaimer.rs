@@ -109,6 +109,7 @@ fn tell(shared: &Shared, person: PersonId, to: &Address, conversation: Conversat
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     };
     let envelope = Envelope {
         caller,

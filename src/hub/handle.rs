@@ -202,7 +202,9 @@ impl Hub {
         let mut parts: Vec<Vec<(PersonId, PersonRecords)>> = Vec::new();
         parts.resize_with(shared.mailboxes.len(), Vec::new);
         for (person, records) in people {
-            if self.directory().account(person).is_none() {
+            if let Some(chat) = &records.chat {
+                self.directory().restore_chat(chat);
+            } else if self.directory().account(person).is_none() {
                 let watched: Vec<&Address> = records.watches.iter().map(|w| &w.of).collect();
                 self.directory().restore_guest(person, &watched);
             }

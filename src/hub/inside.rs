@@ -26,14 +26,22 @@ pub(super) struct Origin {
 
 /// Takes an event for [`crate::core::node::INSIDE`].
 pub(super) fn take(shared: &Arc<Shared>, event: Event) {
-    let Event::Deliver {
-        person,
-        point,
-        message,
-        ..
-    } = event
-    else {
-        return;
+    let (person, point, message) = match event {
+        Event::Deliver {
+            person,
+            point,
+            message,
+            ..
+        } => (person, point, message),
+        Event::ChatWants { chat, who, by } => return super::chats::find(shared, chat, who, by),
+        Event::ChatEnded { chat } => {
+            shared.directory.close_chat(chat);
+            if let Some(mailbox) = shared.mailbox(chat) {
+                mailbox.tell(super::mailbox::Inside::Account(chat));
+            }
+            return;
+        }
+        _ => return,
     };
     let origin = Origin {
         node: person,

@@ -6,6 +6,7 @@
 mod admission;
 mod archive;
 mod board;
+mod chats;
 mod clock;
 mod directory;
 mod disclaimer;

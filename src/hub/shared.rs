@@ -60,6 +60,7 @@ impl Shared {
         if self.closing.load(Ordering::Acquire) && !report {
             return envelope.reply.answer(Err(Error::Stopping));
         }
+        let (to, envelope) = super::chats::redirect(&self.directory, to, envelope);
         if attached.hall.is_some() && matches!(envelope.command, Command::Deliver(_)) {
             return self.pass(to, envelope);
         }

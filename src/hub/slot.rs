@@ -5,6 +5,8 @@ use super::mailbox::Written;
 use super::shard::Shard;
 use super::writer::{From, Job};
 use super::{Envelope, ReplyTo};
+use crate::core::chat::ChatCommand;
+use crate::core::command::Command;
 use crate::core::effect::{Effect, ReplyTag};
 use crate::core::error::Error;
 use crate::core::event::Event;
@@ -242,7 +244,11 @@ impl Shard {
             match effect {
                 Effect::Reply(tag, answer) => self.take_reply(person, tag).answer(answer),
                 Effect::Emit(stack, event) => self.shared.emit(stack, event),
-                Effect::Forward(forward) => {
+                Effect::Forward(mut forward) => {
+                    if let Err(error) = self.makes_room(&mut forward.command) {
+                        self.take_reply(person, forward.reply).answer(Err(error));
+                        continue;
+                    }
                     let envelope = Envelope {
                         caller: forward.caller,
                         command: forward.command,
@@ -259,6 +265,20 @@ impl Shard {
                 Effect::Admitted { .. } | Effect::Store(_) => {}
             }
         }
+    }
+
+    /// A conversation of many that begins needs a place in the directory before anybody can speak
+    /// to it.
+    fn makes_room(&self, command: &mut Command) -> Result<(), Error> {
+        let Command::Chat(chat) = command else {
+            return Ok(());
+        };
+        let ChatCommand::Open(opening) = &mut **chat else {
+            return Ok(());
+        };
+        let rules = &self.shared.settings.rules;
+        let made = self.shared.directory.open_chat(opening, rules);
+        made.inspect_err(|error| tracing::info!(%error, "no conversation of many was made"))
     }
 
     fn archive_result(&mut self, person: PersonId, checkpoint: &Checkpoint) {

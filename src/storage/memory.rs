@@ -100,7 +100,8 @@ impl Store for Memory {
             !(records.points.is_empty()
                 && records.publications.is_empty()
                 && records.watches.is_empty()
-                && records.kept.is_empty())
+                && records.kept.is_empty()
+                && records.chat.is_none())
         };
         let state = self.lock();
         let found = state.people.iter().filter(|(_, records)| live(records));
@@ -214,6 +215,10 @@ impl State {
             Write::DeleteDocument(person, id) => {
                 self.of(person).documents.retain(|d| d.id != id);
                 self.contents.remove(&(person, id));
+            }
+            Write::PutChat(record) => {
+                let of = self.of(record.person);
+                of.chat = Some(record);
             }
             Write::PutDevices(person, rules) => self.of(person).devices = Some(rules),
             Write::PutContacts(person, list) => self.of(person).contacts = Some(list),

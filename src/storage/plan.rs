@@ -4,7 +4,7 @@
 use super::archive::{HOLDS, hold_key, hold_values};
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, contacts, device, document, kept, point, property, publication,
+    access, backlog, change, chat, contacts, device, document, kept, point, property, publication,
     target, watch,
 };
 use crate::core::archive::{Entry, Held, Indexed};
@@ -58,6 +58,7 @@ enum Key {
     Document(PersonId, DocumentId),
     Content(PersonId, DocumentId),
     Contacts(PersonId),
+    Chat(PersonId),
     Device(PersonId),
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
@@ -153,6 +154,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutChange(person, _) => Key::Change(*person),
                 Write::PutDevices(person, _) => Key::Device(*person),
                 Write::PutContacts(person, _) => Key::Contacts(*person),
+                Write::PutChat(record) => Key::Chat(record.person),
                 Write::PutTarget(record) => Key::Target(record.person, record.id),
                 Write::PutBacklog(record) => {
                     Key::Backlog(record.person, record.target, record.sequence)
@@ -216,6 +218,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
             Key::Content(..) => document::content(*person, &info.id, content),
             _ => document::values(*person, info)?,
         },
+        Write::PutChat(record) => chat::values(record)?,
         Write::PutDevices(person, rules) => device::values(*person, rules)?,
         Write::PutContacts(person, list) => contacts::values(*person, list)?,
         Write::PutTarget(record) => target::values(record)?,
@@ -239,6 +242,7 @@ impl Key {
             Self::Content(..) => &document::CONTENT,
             Self::Device(_) => &device::TABLE,
             Self::Contacts(_) => &contacts::TABLE,
+            Self::Chat(_) => &chat::TABLE,
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
             Self::Hold(..) => &HOLDS,
@@ -259,6 +263,7 @@ impl Key {
             Self::Access(person)
             | Self::Change(person)
             | Self::Contacts(person)
+            | Self::Chat(person)
             | Self::Device(person) => {
                 vec![wide(person.0)]
             }

@@ -19,7 +19,8 @@ pub(super) fn select(table: &Table, whose: Whose) -> SqlStr {
         Whose::One => " WHERE person = $1",
         Whose::Live => {
             " WHERE person IN (SELECT person FROM point UNION SELECT person FROM publication \
-             UNION SELECT person FROM watch UNION SELECT person FROM kept)"
+             UNION SELECT person FROM watch UNION SELECT person FROM kept \
+             UNION SELECT person FROM conversation)"
         }
     });
     text.push_str(" ORDER BY ");

@@ -135,6 +135,7 @@ pub fn submit(content: Content) -> Command {
             ack: Ack::Any,
             hops: 1,
             wants: None,
+            chat: None,
         },
         conversation: None,
         to: person("bob"),

@@ -380,6 +380,12 @@ fn after_a_488_the_text_arrives_and_nothing_else() {
             from: "alice".to_owned(),
             text: "then so".to_owned(),
         };
+        // A line says that he was called (`decisions.md` 23); of the caller's own tries the pager
+        // text alone arrives.
+        let is_notice =
+            |heard: &Heard| matches!(heard, Heard::Text { from, .. } if from == "postmaster");
+        let (notices, heard): (Vec<_>, Vec<_>) = heard.into_iter().partition(is_notice);
+        assert_eq!(notices.len(), 1, "{domain}: {notices:?}");
         assert_eq!(heard, [text], "{domain}");
     }
 }

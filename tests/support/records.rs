@@ -5,13 +5,14 @@ use std::time::Duration;
 use tristack::core::access::{AccessEntry, Detail, Part, Right, Rights, Scheme, Subject};
 use tristack::core::address::Address;
 use tristack::core::calls::{Call, CallState, Calls};
+use tristack::core::chat::{ChatRecord, Invited, Member};
 use tristack::core::command::{
     Lineage, PointSpec, PropertyName, PropertyValue, Reach, Tether, Topic, Via, WatchState,
 };
 use tristack::core::id::{
     ConversationId, MessageId, PersonId, PointId, PublicationId, Stack, WatchId,
 };
-use tristack::core::message::{Ack, Content, Format, Message, Original, Text, Wants};
+use tristack::core::message::{Ack, Content, Format, InChat, Message, Original, Text, Wants};
 use tristack::core::port::{
     Account, KeptRecord, PointRecord, PublicationRecord, Secret, Stay, WatchRecord,
 };
@@ -166,6 +167,10 @@ pub fn kept(person: PersonId, id: u128) -> KeptRecord {
             failed: true,
             kept: false,
         })),
+        chat: Some(Arc::new(InChat {
+            address: address("conv-abc@example.com"),
+            line: "J\u{f6}rg: \u{1f600}".into(),
+        })),
     };
     KeptRecord {
         person,
@@ -216,4 +221,30 @@ pub fn access() -> Vec<AccessEntry> {
             &[Scheme::Assertion, Scheme::Kerberos, Scheme::Internal],
         ),
     ]
+}
+
+/// A conversation of many with every field set.
+pub fn chat(person: PersonId) -> ChatRecord {
+    let member = |number: u128, at: &str| Member {
+        person: PersonId(number),
+        address: address(at),
+        name: "J\u{f6}rg \u{1f600} 'quoted'; --".into(),
+        since: Time(5),
+        met: number == 1,
+    };
+    ChatRecord {
+        person,
+        conversation: ConversationId(u128::MAX),
+        address: address("conv-abc@example.com"),
+        creator: PersonId(1),
+        since: Time(4),
+        grown: true,
+        members: vec![member(1, "a@example.com"), member(2, "b@example.com")],
+        invited: vec![Invited {
+            member: member(3, "c@example.com"),
+            by: PersonId(2),
+            told: true,
+        }],
+        former: vec![member(4, "d@example.com")],
+    }
 }

@@ -224,6 +224,7 @@ pub fn text(from: u32, to: u32, conversation: u128, body: &str) -> Command {
         ack: Ack::Any,
         hops: 0,
         wants: None,
+        chat: None,
     };
     Command::Submit(Submit {
         message,

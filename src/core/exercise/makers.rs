@@ -117,6 +117,7 @@ pub fn message(from: usize, to: usize, stack: Stack, content: Content) -> Messag
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
             records.documents.push(info);
         }
         Write::DeleteDocument(_, id) => records.documents.retain(|d| d.id != id),
+        Write::PutChat(chat) => records.chat = Some(chat),
         Write::PutContacts(_, list) => records.contacts = Some(list),
         Write::PutDevices(_, devices) => records.devices = Some(devices),
         Write::PutChange(_, at) => records.changed = Some(at),

@@ -259,7 +259,8 @@ fn the_fidelity_table_decides_what_other_stacks_get() {
         cookie: None,
         offer: true,
     };
-    let refused = send(&mut world, invitation(), LETTERS, |_| {});
+    let opaque = Content::Opaque { what: "x".into() };
+    let refused = send(&mut world, opaque, LETTERS, |_| {});
     assert_eq!(refused, Some(Err(Error::Unsupported)));
     assert!(delivered(&mut world).is_empty());
     let own = send(&mut world, invitation(), PHONES, |_| {});

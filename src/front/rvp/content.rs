@@ -59,18 +59,20 @@ pub(super) fn passed_on(block: Block, written: &str, session: &str) -> String {
 /// Whether a block that can be read needs no mending: it has a Session-Id, and all lines of its
 /// head end in CRLF.
 pub(super) fn is_whole(written: &str) -> bool {
+    whole_session(written).is_some()
+}
+
+/// The Session-Id of such a block.
+pub(super) fn whole_session(written: &str) -> Option<&str> {
     let (mut rest, mut session) = (written, None);
     loop {
-        let Some((line, after)) = rest.split_once('\n') else {
-            return false;
-        };
-        match line.strip_suffix('\r') {
-            None => return false,
-            Some("") => return session == Some(true),
-            Some(line) => {
+        let (line, after) = rest.split_once('\n')?;
+        match line.strip_suffix('\r')? {
+            "" => return session.filter(|named: &&str| !named.is_empty()),
+            line => {
                 let field = line.split_once(':');
                 let named = field.filter(|(name, _)| name.eq_ignore_ascii_case("Session-Id"));
-                session = session.or(named.map(|(_, value)| !value.trim().is_empty()));
+                session = session.or(named.map(|(_, value)| value.trim()));
             }
         }
         rest = after;

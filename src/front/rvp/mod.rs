@@ -65,7 +65,8 @@ pub const FIDELITY: FidelityColumn = FidelityColumn {
     typing_beat: Some(Duration::from_secs(4)),
     join: Fidelity::Exact,
     leave: Fidelity::Exact,
-    invitation: Fidelity::Refused,
+    // Born elsewhere are only the refusals of its own clients' invitations.
+    invitation: Fidelity::Adapted,
     receipt: Fidelity::Dropped,
     opaque: Fidelity::Refused,
     // A NOTIFY from oneself would be a text to oneself.

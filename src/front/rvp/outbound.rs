@@ -112,6 +112,8 @@ impl Outbound for Outbox {
             }
             // Everything needed is in the events themselves.
             Event::WatchRestored { .. }
+            | Event::ChatWants { .. }
+            | Event::ChatEnded { .. }
             | Event::AccessChanged { .. }
             | Event::DocumentChanged { .. } => {}
         }

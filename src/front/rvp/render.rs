@@ -110,7 +110,10 @@ pub(super) fn message(
         (_, true) => original(message)?,
         (content, false) => {
             let session = session_id(message.conversation.0);
-            let block = content::block(content, &message.from.to_string(), &session)?;
+            let block = match content {
+                Content::Invitation { offer: false, .. } => refusal(message, &session)?,
+                _ => content::block(content, &message.from.to_string(), &session)?,
+            };
             Cow::Owned(block.to_string())
         }
     };
@@ -139,10 +142,23 @@ fn notification(postman: &Postman, wire: &Wire, message: &Message, mime: String)
 fn original(message: &Message) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(&message.original.bytes).ok()?;
     // Mended when it came in, if it named its conversation then.
-    if content::is_whole(text) {
+    let same = |named| content::conversation(named) == message.conversation;
+    if content::whole_session(text).is_some_and(same) {
         return Some(Cow::Borrowed(text));
     }
     let block = Block::parse(text).ok()?;
     let session = session_id(message.conversation.0);
+    // What was written under another name may belong to a conversation all the same: a text to its
+    // chat address does, and a stranger's does not, whatever name he gives it.
+    let other = |named: &str| content::conversation(named) != message.conversation;
+    if block.session().is_some_and(other) {
+        return Some(Cow::Owned(block.renamed(&session).to_string()));
+    }
     Some(Cow::Owned(content::passed_on(block, text, &session)))
+}
+
+/// The refusal of an invitation that nobody could take up, made of the invitation.
+fn refusal(message: &Message, session: &str) -> Option<Block> {
+    let text = std::str::from_utf8(&message.original.bytes).ok()?;
+    Block::reject(&Block::parse(text).ok()?, session)
 }

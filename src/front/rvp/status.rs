@@ -24,7 +24,13 @@ pub(super) fn of_error(error: &Error) -> Status {
         | Error::LimitReached(Limit::Properties | Limit::AccessEntries | Limit::Documents) => {
             Status::TooLarge
         }
-        Error::LimitReached(Limit::Points | Limit::Watches | Limit::Publications)
+        Error::LimitReached(
+            Limit::Points
+            | Limit::Watches
+            | Limit::Publications
+            | Limit::Members
+            | Limit::Conversations,
+        )
         | Error::Overloaded
         | Error::Storage
         | Error::Stopping => Status::Unavailable,

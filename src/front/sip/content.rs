@@ -168,6 +168,11 @@ fn plain(body: &[u8], charset: Option<&str>) -> Content {
 /// How content that entered by another stack is written here: its type and octets; `None` for what
 /// SIP clients have no form for.
 pub(super) fn render(message: &Message) -> Option<(&'static str, Bytes)> {
+    // In a conversation of many: pager clients know none, and are shown who speaks.
+    if let Some(line) = message.line() {
+        let body = Bytes::copy_from_slice(line.as_bytes());
+        return Some((sip::body::text::CONTENT_TYPE_UTF8, body));
+    }
     match &message.content {
         Content::Text(text) => Some((
             sip::body::text::CONTENT_TYPE_UTF8,
@@ -193,7 +198,7 @@ pub(super) fn render(message: &Message) -> Option<(&'static str, Bytes)> {
 /// The same text in its wrapping, for a client that takes nothing else (RFC 3862).
 pub(super) fn render_wrapped(message: &Message) -> Option<(&'static str, Bytes)> {
     let (kind, body) = render(message)?;
-    if !matches!(message.content, Content::Text(_)) {
+    if !matches!(message.content, Content::Text(_)) && message.line().is_none() {
         return None;
     }
     let wrapped = wrapping(message).around(kind, None, &body);
@@ -205,7 +210,7 @@ fn wrapping(message: &Message) -> Wrapping {
         format!("sip:{}@{}", escape_user(address.local()), address.domain())
     };
     let at = Date(message.at.0 / 1000).rfc3339();
-    Wrapping::new(uri(&message.from), uri(&message.to), at).message_id(message.id)
+    Wrapping::new(uri(message.speaker()), uri(&message.to), at).message_id(message.id)
 }
 
 fn notice(message: &Message, receipt: &Receipt) -> String {

@@ -126,7 +126,7 @@ impl Shard {
         let branch = format!("z9hG4bKm{:x}.{:x}", message.id.0, way.0);
         let (via, alias) = (self.via(flow), self.alias(flow));
         let via = format!("{via}{alias};branch={branch};rport");
-        let bytes = if message.original.is_of(SIP) {
+        let bytes = if as_it_came(&message) {
             self.forward(binding, &message, &via, again.away)
         } else {
             originate(binding, &message, point, &via, again.away)
@@ -168,7 +168,7 @@ impl Shard {
             return false;
         };
         let message = &again.message;
-        if message.original.is_of(SIP)
+        if as_it_came(message)
             || !takes(refusal, cpim::CONTENT_TYPE)
             || takes(refusal, text::CONTENT_TYPE)
         {
@@ -267,6 +267,12 @@ impl Shard {
     }
 }
 
+/// Whether the original request is passed on (`decisions.md` 20): not in a conversation of many,
+/// where another address speaks.
+pub(super) fn as_it_came(message: &Message) -> bool {
+    message.original.stack == SIP && message.chat.is_none()
+}
+
 /// Whether a refusal names the type among those that it takes.
 fn takes(refusal: &RawMessage, name: &str) -> bool {
     let mut ranges = refusal
@@ -298,6 +304,8 @@ fn write(
     let uri =
         |address: &Address| format!("sip:{}@{}", escape_user(address.local()), address.domain());
     let name = match &*message.from_name {
+        // In a conversation of many the chat address speaks.
+        _ if message.chat.is_some() => String::new(),
         "" => String::new(),
         name => format!("{} ", quote(name)),
     };
@@ -312,7 +320,7 @@ fn write(
     let request = request
         .header(
             HeaderId::From,
-            format_args!("{name}<{}>;tag={:x}", uri(&message.from), id.0 >> 64),
+            format_args!("{name}<{}>;tag={:x}", uri(message.speaker()), id.0 >> 64),
         )
         .header(HeaderId::To, format_args!("<{}>", uri(&message.to)))
         .header(

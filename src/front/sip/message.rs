@@ -77,6 +77,7 @@ impl Shard {
             ack: Ack::Any,
             hops,
             wants: carried.wants,
+            chat: None,
         };
         if abroad {
             // Its own server has submitted it: what is left is to deliver it.

@@ -1,17 +1,16 @@
 //! Events of the core on their way to the shard that owns their Call-ID.
 
-use super::deliver::report;
+use super::deliver::{as_it_came, report};
 use super::front::Front;
 use super::handle::watch_call_id;
 use crate::core::command::{Change, Outcome};
 use crate::core::event::Event;
-use crate::front::SIP;
 
 impl Front {
     /// From the hub.
     pub(super) fn emit(&self, event: Event) {
         let inbox = match &event {
-            Event::Deliver { message, .. } if message.original.is_of(SIP) => {
+            Event::Deliver { message, .. } if as_it_came(message) => {
                 // A forwarded message keeps its Call-ID; which shard that is depends on it only
                 // for an even spread, so a hash of the key does as well and reads nothing.
                 let key = message.original.key.as_deref().unwrap_or_default();
@@ -36,6 +35,8 @@ impl Front {
             Event::PointRestored { .. }
             | Event::Cancel { .. }
             | Event::InboxPresence { .. }
+            | Event::ChatWants { .. }
+            | Event::ChatEnded { .. }
             | Event::AccessChanged { .. }
             | Event::DocumentChanged { .. } => {
                 return;

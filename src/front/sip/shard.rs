@@ -422,6 +422,8 @@ impl Shard {
             | Event::InboxPresence { .. }
             | Event::PointEnded { .. }
             | Event::PointRestored { .. }
+            | Event::ChatWants { .. }
+            | Event::ChatEnded { .. }
             | Event::AccessChanged { .. }
             | Event::DocumentChanged { .. } => {}
         }

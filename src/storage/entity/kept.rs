@@ -4,7 +4,7 @@ use super::table::{Kind, Reader, Source, Table, Value, json, millis, time, wide}
 use super::words::{as_address, as_word};
 use crate::core::address::Address;
 use crate::core::id::{ConversationId, MessageId, PersonId, PointId, Stack};
-use crate::core::message::{Ack, Content, Decoded, Format, Message, Original, Text, Wants};
+use crate::core::message::{Ack, Content, Decoded, Format, InChat, Message, Original, Text, Wants};
 use crate::core::port::{KeptRecord, Stay, StoreError};
 use crate::core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,15 @@ struct Body {
     delivered: Vec<u32>,
     #[serde(with = "as_word", default)]
     stay: Stay,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    chat: Option<StoredChat>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredChat {
+    #[serde(with = "as_address")]
+    address: Address,
+    line: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,6 +132,10 @@ pub(in crate::storage) fn values(record: &KeptRecord) -> Result<Vec<Value>, Stor
             kept: wants.kept,
         }),
         delivered: record.delivered.iter().map(|point| point.0).collect(),
+        chat: message.chat.as_deref().map(|chat| StoredChat {
+            address: chat.address.clone(),
+            line: chat.line.as_ref().to_owned(),
+        }),
         stay: record.stay,
     };
     Ok(vec![
@@ -179,6 +192,12 @@ pub(in crate::storage) fn read(row: &impl Source) -> Result<KeptRecord, StoreErr
                 delivered: wants.delivered,
                 failed: wants.failed,
                 kept: wants.kept,
+            })
+        }),
+        chat: body.chat.map(|chat| {
+            Arc::new(InChat {
+                address: chat.address,
+                line: chat.line.into(),
             })
         }),
     };

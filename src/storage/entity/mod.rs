@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod account;
 pub(super) mod backlog;
 pub(super) mod change;
+pub(super) mod chat;
 pub(super) mod contacts;
 pub(super) mod device;
 pub(super) mod document;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use table::Source;
 
 /// Tables that hold a person's records, all with a `person` column.
-pub(super) const OF_PERSON: [&table::Table; 10] = [
+pub(super) const OF_PERSON: [&table::Table; 11] = [
     &point::TABLE,
     &publication::TABLE,
     &watch::TABLE,
@@ -33,6 +34,7 @@ pub(super) const OF_PERSON: [&table::Table; 10] = [
     &document::TABLE,
     &contacts::TABLE,
     &device::TABLE,
+    &chat::TABLE,
 ];
 
 /// Sorts rows of [`OF_PERSON`]'s table number `table` into the records they belong to.
@@ -83,6 +85,11 @@ pub(super) fn collect(
             9 => {
                 let (person, rules) = device::read(row)?;
                 people.entry(person).or_default().devices = Some(rules);
+            }
+            10 => {
+                let record = chat::read(row)?;
+                let of = people.entry(record.person).or_default();
+                of.chat = Some(Box::new(record));
             }
             _ => {
                 let (person, list) = access::read(row)?;

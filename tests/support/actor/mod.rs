@@ -3,6 +3,7 @@
 //! transcript: they sign in, set a state, watch, say, type and hear.
 
 pub mod digest;
+mod mesh;
 mod rvp;
 mod sip;
 
@@ -67,6 +68,31 @@ pub trait Actor {
     fn say(&mut self, to: &str, text: &str) -> Result<u16, String>;
     /// Says that the user is typing.
     fn typing(&mut self, to: &str) -> Result<u16, String>;
+    /// Adds somebody to the conversation that the user is in; the status of the final answer.
+    fn add(&mut self, whom: &str) -> Result<u16, String>;
+    /// Opens a conversation with those people by the address that makes them.
+    fn open(&mut self, whom: &str) -> Result<u16, String> {
+        self.say("conv", &format!("/add {whom}"))
+    }
+    /// Says something to all others in the conversation that the user is in; the worst status.
+    fn tell(&mut self, text: &str) -> Result<u16, String>;
+    /// Tells all others in the conversation that the user types; the worst status.
+    fn type_to_all(&mut self) -> Result<u16, String>;
+    /// What that looks like to this user.
+    fn typing_in_conversation(&self, from: &str) -> Heard;
+    /// Leaves the conversation.
+    fn leave(&mut self) -> Result<u16, String>;
+    /// Who else is in, as this user's client knows: local parts, sorted. Takes what is heard
+    /// meanwhile.
+    fn roster(&mut self) -> Result<Vec<String>, String>;
+    /// What a text in the conversation looks like to this user.
+    fn in_conversation(&self, from: &str, text: &str) -> Heard;
+    /// Whether that says that somebody came into the conversation, or went.
+    fn is_news(&self, heard: &Heard, of: &str, joined: bool) -> bool;
+    /// Offers somebody a file; the status of the final answer.
+    fn offer(&mut self, _to: &str) -> Result<u16, String> {
+        Err("no application invitations on this stack".to_owned())
+    }
     /// Blocks somebody, or lifts the block.
     fn block(&mut self, whom: &str, blocked: bool) -> Result<(), String>;
     /// From now on answers what comes in with this status (200 to start with); 0 = not at all.

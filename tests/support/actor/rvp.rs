@@ -1,6 +1,7 @@
 //! An RVP user: requests on one connection, a listener for callbacks.
 
 use super::digest::Digest;
+use super::mesh::Mesh;
 use super::{Actor, Heard, between, escape, local_part, unescape};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,6 +41,7 @@ pub struct RvpActor {
     host: String,
     /// The body of the last answer.
     last: String,
+    mesh: Mesh,
 }
 
 const SESSION: &str = "{D2B0C9C1-6A5B-4B0A-9E11-6B0F3C1D0001}";
@@ -56,6 +58,8 @@ impl RvpActor {
         let (sender, answers, left) = (own.clone(), Arc::clone(&status), Arc::clone(&gone));
         let open = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&open);
+        let mesh = Mesh::default();
+        let known = mesh.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if left.load(Ordering::Relaxed) {
@@ -65,7 +69,8 @@ impl RvpActor {
                 if let (Ok(mut kept), Ok(stream)) = (kept.lock(), stream.try_clone()) {
                     kept.push(stream);
                 }
-                std::thread::spawn(move || serve(stream, &sender, &answers, encoding));
+                let mesh = known.clone();
+                std::thread::spawn(move || serve(stream, &sender, &answers, encoding, &mesh));
             }
         });
         Ok(Self {
@@ -84,6 +89,7 @@ impl RvpActor {
             encoding,
             host: HOST.to_owned(),
             last: String::new(),
+            mesh,
         })
     }
 
@@ -317,7 +323,12 @@ impl Actor for RvpActor {
             "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
              X-MMS-IM-Format: FN=Tahoma; EF=; CO=0; CS=0; PF=22\r\nSession-Id: {SESSION}\r\n\r\n{text}"
         );
-        self.notify(to, &mime.replace("]]>", "]]]]><![CDATA[>"))
+        let told = self.notify(to, &mime.replace("]]>", "]]]]><![CDATA[>"))?;
+        // Whoever is written to in the session that the client is in, is in.
+        if told == 200 && !to.starts_with("conv") && self.mesh.session(SESSION) == SESSION {
+            self.mesh.add(to);
+        }
+        Ok(told)
     }
 
     fn typing(&mut self, to: &str) -> Result<u16, String> {
@@ -325,6 +336,84 @@ impl Actor for RvpActor {
             "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgscontrol\r\nTypingUser: {}@{HOST}\r\n\
              Session-Id: {SESSION}\r\n\r\n\r\n",
             self.name
+        );
+        self.notify(to, &mime)
+    }
+
+    fn add(&mut self, whom: &str) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let told = self.notify(whom, &control("text/x-msmsgscontrol", &session))?;
+        if told == 200 {
+            self.mesh.add(whom);
+        }
+        Ok(told)
+    }
+
+    fn tell(&mut self, text: &str) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\
+             Session-Id: {session}\r\n\r\n{text}"
+        );
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            let told = self.notify(&member, &mime)?;
+            if told == 500 {
+                self.mesh.remove(&member);
+            }
+            worst = worst.max(told);
+        }
+        Ok(worst)
+    }
+
+    fn type_to_all(&mut self) -> Result<u16, String> {
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            worst = worst.max(self.typing(&member)?);
+        }
+        Ok(worst)
+    }
+
+    fn typing_in_conversation(&self, from: &str) -> Heard {
+        Heard::Typing {
+            from: from.to_owned(),
+            active: true,
+        }
+    }
+
+    fn leave(&mut self) -> Result<u16, String> {
+        let session = self.mesh.session(SESSION);
+        let mut worst = 200;
+        for member in self.mesh.members() {
+            worst = worst.max(self.notify(&member, &control("text/x-imleave", &session))?);
+        }
+        self.mesh.forget();
+        Ok(worst)
+    }
+
+    fn roster(&mut self) -> Result<Vec<String>, String> {
+        Ok(self.mesh.members())
+    }
+
+    fn in_conversation(&self, from: &str, text: &str) -> Heard {
+        Heard::Text {
+            from: from.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn is_news(&self, heard: &Heard, of: &str, joined: bool) -> bool {
+        let from = of.to_owned();
+        *heard == Heard::Membership { from, joined }
+    }
+
+    fn offer(&mut self, to: &str) -> Result<u16, String> {
+        let mime = format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite; charset=UTF-8\r\n\
+             Session-Id: {SESSION}\r\n\r\nApplication-Name: File Transfer\r\n\
+             Application-GUID: {{5D3E02AB-6190-11d3-BBBB-00C04F795683}}\r\n\
+             Invitation-Command: INVITE\r\nInvitation-Cookie: 33267\r\n\
+             Application-File: plan.doc\r\nApplication-FileSize: 1024\r\n\r\n"
         );
         self.notify(to, &mime)
     }
@@ -360,6 +449,11 @@ impl Actor for RvpActor {
     fn heard(&self) -> &mpsc::Receiver<Heard> {
         &self.heard
     }
+}
+
+/// A join or a leave.
+fn control(kind: &str, session: &str) -> String {
+    format!("MIME-Version: 1.0\r\nContent-Type: {kind}\r\nSession-Id: {session}\r\n\r\n\r\n")
 }
 
 /// The logical URL of somebody, of the own domain unless another is named.
@@ -405,6 +499,7 @@ fn serve(
     heard: &mpsc::Sender<Heard>,
     status: &AtomicU16,
     encoding: Encoding,
+    mesh: &Mesh,
 ) {
     let mut have = Vec::new();
     while let Ok((head, body)) = read_message(&mut stream, &mut have) {
@@ -416,7 +511,7 @@ fn serve(
             let _ = heard.send(Heard::Other(head.clone()));
         }
         if status < 300 {
-            let _ = heard.send(understand(&head, &body, encoding));
+            let _ = heard.send(understand(&head, &body, encoding, mesh));
         }
         let answer = format!(
             "HTTP/1.1 {status} Answer\r\nRVP-Notifications-Version: 0.2\r\nContent-Length: 0\r\n\r\n"
@@ -427,7 +522,7 @@ fn serve(
     }
 }
 
-fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
+fn understand(head: &str, body: &str, encoding: Encoding, mesh: &Mesh) -> Heard {
     let raw = || Heard::Other(format!("{head}\n{body}"));
     let Some(from) = between(body, "<d:href>", "</d:href>").map(local_part) else {
         return raw();
@@ -450,6 +545,17 @@ fn understand(head: &str, body: &str, encoding: Encoding) -> Heard {
     };
     if !headers.contains("Session-Id: {") {
         return raw();
+    }
+    mesh.hear(headers, &from);
+    if headers.contains("text/x-msmsgsinvite") {
+        let word = |name| between(text, name, "\r\n").unwrap_or_default();
+        let (command, cookie) = (word("Invitation-Command: "), word("Invitation-Cookie: "));
+        let code = word("Cancel-Code: ");
+        return Heard::Other(
+            format!("{from}: {command} {cookie} {code}")
+                .trim_end()
+                .to_owned(),
+        );
     }
     if headers.contains("text/x-msmsgscontrol") {
         return if headers.contains("TypingUser:") {

@@ -5,7 +5,7 @@ use super::{Actor, Heard, between, local_part, unescape};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// The way of its messages.
@@ -31,6 +31,8 @@ pub struct SipActor {
     domain: String,
     /// Reports of calls so far.
     calls: u32,
+    /// The chat address that spoke last.
+    chat: Arc<Mutex<String>>,
     /// `User-Agent: ...` with its line end, or nothing.
     agent: String,
 }
@@ -56,7 +58,9 @@ impl SipActor {
         let (tell, heard) = mpsc::channel();
         let status = Arc::new(AtomicU16::new(200));
         let (reading, answering) = (wire.clone(), Arc::clone(&status));
-        std::thread::spawn(move || read(&reading, &answer, &tell, &answering));
+        let chat = Arc::new(Mutex::new(String::new()));
+        let spoke = Arc::clone(&chat);
+        std::thread::spawn(move || read(&reading, &answer, &tell, (&answering, &spoke)));
         let (name, digest) = (name.to_owned(), Digest::new(name, name));
         Self {
             claimed: name.clone(),
@@ -71,6 +75,7 @@ impl SipActor {
             etag: None,
             domain: "example.com".to_owned(),
             calls: 0,
+            chat,
             agent: String::new(),
         }
     }
@@ -157,6 +162,13 @@ impl SipActor {
     /// From now on names somebody else in From.
     pub fn claim(&mut self, name: &str) {
         name.clone_into(&mut self.claimed);
+    }
+
+    fn chat(&self) -> String {
+        self.chat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn exchange(&mut self, request: &str) -> Result<String, String> {
@@ -301,6 +313,66 @@ impl Actor for SipActor {
         }
     }
 
+    fn add(&mut self, whom: &str) -> Result<u16, String> {
+        self.tell(&format!("/add {whom}"))
+    }
+
+    fn tell(&mut self, text: &str) -> Result<u16, String> {
+        let chat = self.chat();
+        self.say(&chat, text)
+    }
+
+    fn type_to_all(&mut self) -> Result<u16, String> {
+        let chat = self.chat();
+        self.typing(&chat)
+    }
+
+    fn typing_in_conversation(&self, _: &str) -> Heard {
+        Heard::Typing {
+            from: self.chat(),
+            active: true,
+        }
+    }
+
+    fn leave(&mut self) -> Result<u16, String> {
+        let told = self.tell("/leave")?;
+        match self.next_kind(false, Duration::from_secs(10)) {
+            Some(Heard::Text { text, .. }) if text.starts_with("You have left") => Ok(told),
+            other => Err(format!("not told of the own leave: {other:?}")),
+        }
+    }
+
+    fn roster(&mut self) -> Result<Vec<String>, String> {
+        self.tell("/who")?;
+        let line = match self.next_kind(false, Duration::from_secs(10)) {
+            Some(Heard::Text { text, .. }) if text.starts_with("Here are:") => text,
+            other => return Err(format!("no roster: {other:?}")),
+        };
+        let all = line.split('<').skip(1).map(local_part);
+        let mut others: Vec<String> = all.filter(|who| *who != self.name).collect();
+        others.sort();
+        Ok(others)
+    }
+
+    fn in_conversation(&self, from: &str, text: &str) -> Heard {
+        Heard::Text {
+            from: self.chat(),
+            text: format!("{from}: {text}"),
+        }
+    }
+
+    fn is_news(&self, heard: &Heard, of: &str, joined: bool) -> bool {
+        let Heard::Text { from, text } = heard else {
+            return false;
+        };
+        let says = if joined {
+            text.contains(&format!("added {of}")) || text.contains(&format!("{of} is back"))
+        } else {
+            *text == format!("{of} left.")
+        };
+        *from == self.chat() && says
+    }
+
     fn block(&mut self, _: &str, _: bool) -> Result<(), String> {
         Err("a plain SIP user has no way to block (XCAP is another issue's)".to_owned())
     }
@@ -334,7 +406,12 @@ fn write(wire: &Wire, text: &str) -> Result<(), String> {
     .map_err(|e| e.to_string())
 }
 
-fn read(wire: &Wire, answer: &mpsc::Sender<String>, heard: &mpsc::Sender<Heard>, with: &AtomicU16) {
+fn read(
+    wire: &Wire,
+    answer: &mpsc::Sender<String>,
+    heard: &mpsc::Sender<Heard>,
+    (with, chat): (&AtomicU16, &Mutex<String>),
+) {
     let mut have = Vec::new();
     let mut last = String::new();
     while let Some(message) = next_message(wire, &mut have) {
@@ -350,7 +427,13 @@ fn read(wire: &Wire, answer: &mpsc::Sender<String>, heard: &mpsc::Sender<Heard>,
         let key = lines(&message, &["via", "call-id", "cseq"]);
         let again = std::mem::replace(&mut last, key.clone()) == key;
         if status < 300 && !again {
-            let _ = heard.send(understand(&message));
+            let understood = understand(&message);
+            if let Heard::Text { from, .. } = &understood
+                && from.starts_with("conv-")
+            {
+                from.clone_into(&mut chat.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            let _ = heard.send(understood);
         }
         let kept = lines(&message, &["via", "from", "to", "call-id", "cseq"]);
         let kept = kept

@@ -100,6 +100,14 @@ impl Block {
         self
     }
 
+    /// In that session instead of the one it names.
+    #[must_use]
+    pub fn renamed(mut self, session: &str) -> Self {
+        self.headers
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("Session-Id"));
+        self.with("Session-Id", session)
+    }
+
     /// With that body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<String>) -> Self {

@@ -93,6 +93,11 @@ fn rvp_5_invitations_hold_a_second_block_and_can_be_rejected() {
         Some("File Transfer")
     );
     let reject = Block::reject(&invite, "{s}").unwrap();
+    let renamed = Block::text("hi", "{s}", None).renamed("{t}");
+    assert_eq!(
+        (renamed.session(), renamed.body.as_str()),
+        (Some("{t}"), "hi")
+    );
     let inner = reject.invitation().unwrap();
     assert_eq!(
         (inner.get("Invitation-Cookie"), inner.get("Cancel-Code")),

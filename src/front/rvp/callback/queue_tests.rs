@@ -110,6 +110,7 @@ fn message(point_id: u32, id: u128) -> Job {
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     };
     Job {
         person: PersonId(1),

@@ -178,6 +178,7 @@ async fn submit(
         },
         hops: u8::try_from(head.hops).unwrap_or(u8::MAX),
         wants: None,
+        chat: None,
     };
     if is_peer(asked.caller) {
         // Its own server has submitted it: what is left is to deliver it.

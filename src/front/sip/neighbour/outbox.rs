@@ -7,8 +7,7 @@ use crate::core::command::{Outcome, PointInfo, Refusal};
 use crate::core::id::PointId;
 use crate::core::id::{MessageId, PersonId, WatchId};
 use crate::core::message::Message;
-use crate::front::SIP;
-use crate::front::sip::deliver::{originate, report};
+use crate::front::sip::deliver::{as_it_came, originate, report};
 use crate::front::sip::front::Front;
 use crate::front::sip::handle::{Binding, Way};
 use crate::front::sip::shard::Shard;
@@ -49,7 +48,7 @@ impl Shard {
                 &Err(Fault::Nowhere),
             );
         };
-        let request = if message.original.is_of(SIP) {
+        let request = if as_it_came(message) {
             forward(&self.front, message, to)
         } else {
             write(&self.front, message, point.id, to)
@@ -64,7 +63,7 @@ impl Shard {
             purpose,
             method: "MESSAGE",
             // What another domain's person says is not ours to assert.
-            speaker: Some(message.from.clone())
+            speaker: Some(message.speaker().clone())
                 .filter(|from| self.front.places.is_ours(from.domain())),
             request: Some(request),
             target: None,

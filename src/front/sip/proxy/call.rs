@@ -1,6 +1,7 @@
 //! A request to a person: authenticated by now, asked of the callee's access list, forked to his
 //! SIP points.
 
+use super::super::front::Front;
 use super::super::place::Named;
 use super::super::request::{Known, capabilities};
 use super::super::shard::{Pending, Req, Shard};
@@ -11,7 +12,7 @@ use super::{Journey, Plan};
 use crate::core::address::Address;
 use crate::core::command::{Command, Reply};
 use crate::core::error::{Error, Unreachable};
-use crate::hub::{Answer, Want};
+use crate::hub::{Answer, ReplyTo, Resolution, Want};
 use sip::flow::Millis;
 use sip::transaction::TxId;
 use sip::{HeaderId, Method};
@@ -59,7 +60,7 @@ impl Shard {
             callee: address,
             search: None,
         })));
-        if let crate::hub::ReplyTo::Sink(_, token) = &reply {
+        if let ReplyTo::Sink(_, token) = &reply {
             self.asking.insert(tx, *token);
         }
         let person = account.person;
@@ -96,7 +97,12 @@ impl Shard {
         };
         match self.targets(&req, &points) {
             Found::Targets(targets) => self.pass_on(now, req, plan, targets, journey),
-            Found::NoSip => self.no_sip(now, &req),
+            Found::NoSip => {
+                if let Some(caller) = journey.caller() {
+                    self.tell_uncalled(&callee, caller);
+                }
+                self.no_sip(now, &req);
+            }
             Found::Nobody => self.fail(now, &req, &absent, About::Person),
             Found::TooLarge => self.refuse(now, &req, 513, "too large for UDP"),
         }
@@ -122,6 +128,16 @@ impl Shard {
                     r.header(HeaderId::Allow, "MESSAGE, SUBSCRIBE, OPTIONS")
                 });
             }
+        }
+    }
+
+    /// The callee learns of a call that was declined for him (`decisions.md` 23).
+    fn tell_uncalled(&self, callee: &Address, caller: &Address) {
+        if let Resolution::Local(account) = self.front.hub.directory().resolve(callee) {
+            let internal = Front::internal(account.address.clone(), account.person);
+            let command = Command::Uncalled(caller.clone());
+            let hub = &self.front.hub;
+            hub.send(account.person, internal, command, ReplyTo::Nobody);
         }
     }
 

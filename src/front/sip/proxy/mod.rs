@@ -58,6 +58,11 @@ pub(super) struct Journey {
 }
 
 impl Journey {
+    /// Who calls, if this is a call to begin with.
+    fn caller(&self) -> Option<&Address> {
+        self.from.as_ref().filter(|_| self.method == Method::Invite)
+    }
+
     fn of(req: &mut Req, from: Option<Address>, to: &str, room: Room) -> Self {
         Self {
             method: req.message.method().cloned().unwrap_or(Method::Invite),

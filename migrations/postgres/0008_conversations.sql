@@ -1,0 +1,5 @@
+-- Conversations of more than two: who is in. Live state: without it people go on in pairs.
+CREATE TABLE conversation (
+    person BYTEA NOT NULL PRIMARY KEY,
+    body   TEXT NOT NULL
+);

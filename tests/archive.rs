@@ -4,15 +4,13 @@ mod support;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor};
-use support::server::Server;
+use support::server::{self, Server};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,12 +73,7 @@ fn hears(actor: &impl Actor, wanted: &str) {
 }
 
 fn get(server: &Server, path: &str) -> String {
-    let mut stream = TcpStream::connect(server.admin).expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    server::get(server.admin, path)
 }
 
 #[test]

@@ -268,6 +268,11 @@ async fn required_and_not_stored_is_not_delivered_and_both_are_told() {
     is_sound(&rows);
     let texts: Vec<String> = messages(&rows).into_iter().map(|head| head.from).collect();
     assert_eq!(texts, ["u1@example.com"], "nothing of what failed");
+    let told = results(&rows);
+    assert!(
+        told.iter().all(|result| result.what == "delivered"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor};
-use support::server::Server;
+use support::server::{Server, get};
 use support::temporary::Temporary;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,15 +24,6 @@ fn asks(server: &Server, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {text}{errors}");
     text
-}
-
-fn get(server: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(server).expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod export;
+mod holds;
 pub mod query;
 pub mod record;
 mod retention;

@@ -7,13 +7,14 @@ use super::retention::Retention;
 use super::seal::{Seal, Signer};
 use super::verify::{Report, Verifier};
 use super::words::{Field, of_field, of_row};
-use crate::core::archive::{Archive, Find, Held, Hold, Indexed, Row};
+use crate::core::archive::{Archive, Find, Held, Indexed, Row};
 use crate::core::port::{StoreError, Write};
 use crate::core::time::Time;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,6 +85,17 @@ pub enum Selection {
     Case(String),
     /// One message, by its id.
     Message(String),
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(text) => f.write_str(text),
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Case(case) => write!(f, "case {case}"),
+            Self::Message(id) => write!(f, "message {id}"),
+        }
+    }
 }
 
 /// A message and what became of it.
@@ -240,12 +252,7 @@ impl<A: Archive> Archivist<A> {
         selection: &Selection,
     ) -> Result<(), Failed> {
         self.finds(selection).await?;
-        let what = match selection {
-            Selection::Query(text) => text.clone(),
-            Selection::Conversation(id) => format!("conversation:{id}"),
-            Selection::Case(case) => format!("case {case}"),
-            Selection::Message(id) => format!("message {id}"),
-        };
+        let what = selection.to_string();
         self.journal(JournalHead::of(act, &asker.who, &asker.why, what))
             .await?;
         self.index_all().await
@@ -302,62 +309,13 @@ impl<A: Archive> Archivist<A> {
         Ok(Some((path, seal)))
     }
 
-    /// All legal holds.
-    pub async fn holds(&self) -> Result<Vec<Hold>, Failed> {
-        Ok(self.store.archive_holds().await?)
-    }
-
-    /// Adds a hold to a case.
-    pub async fn hold(&self, asker: &Asker, case: &str, held: Held) -> Result<(), Failed> {
-        if case.trim().is_empty() {
-            return Err(Failed::Other("a case needs a name".to_owned()));
-        }
-        let (kind, value) = held.parts();
-        let what = format!("{case}: {kind} {value}");
-        let hold = Hold {
-            case: case.to_owned(),
-            held,
-            since: (self.now)(),
-            who: asker.who.clone(),
-            why: asker.why.clone(),
-        };
-        let noted = self.entry(JournalHead::of("hold", &asker.who, &asker.why, what));
-        Ok((self.commit)(vec![Write::PutHold(hold), noted]).await?)
-    }
-
-    /// Releases all holds of a case, or the one that keeps `held`.
-    pub async fn release(
-        &self,
-        asker: &Asker,
-        case: &str,
-        held: Option<Held>,
-    ) -> Result<usize, Failed> {
-        let holds = self.holds().await?.into_iter();
-        let mine =
-            |hold: &Hold| hold.case == case && held.as_ref().is_none_or(|held| *held == hold.held);
-        let gone: Vec<Hold> = holds.filter(mine).collect();
-        if gone.is_empty() {
-            let what = format!(
-                "no such hold of the case {case:?}; `tristack archive hold list` shows all"
-            );
-            return Err(Failed::Other(what));
-        }
-        let count = gone.len();
-        let mut writes = Vec::new();
-        for hold in gone {
-            let (kind, value) = hold.held.parts();
-            let what = format!("{case}: {kind} {value}");
-            writes.push(self.entry(JournalHead::of("release", &asker.who, &asker.why, what)));
-            writes.push(Write::DeleteHold(hold.case, hold.held));
-        }
-        (self.commit)(writes).await?;
-        Ok(count)
-    }
-
     /// Notes down that rows were lost while storage failed; that they were not is how one learns that
     /// it works again.
     pub async fn gap(&self, lost: u64) -> Result<(), Failed> {
-        let why = "storage failed; messages were delivered without being archived";
+        let why = match lost {
+            0 => "storage failed; nothing was delivered that is not archived",
+            _ => "storage failed; messages were delivered without being archived",
+        };
         let mut done = JournalHead::of("gap", "server", why, "");
         done.rows = Some(lost);
         self.journal(done).await
@@ -379,7 +337,7 @@ impl<A: Archive> Archivist<A> {
         done.rows = u64::try_from(rows.len()).ok();
         let words = rows.iter().map(|(_, words)| words.clone()).collect();
         let writes = vec![Write::EraseArchive(words), self.entry(done)];
-        Ok((self.commit)(writes).await?)
+        self.write(writes).await
     }
 
     pub(super) fn store(&self) -> &A {
@@ -390,12 +348,16 @@ impl<A: Archive> Archivist<A> {
         (self.now)()
     }
 
-    fn entry(&self, journal: JournalHead) -> Write {
+    pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), Failed> {
+        Ok((self.commit)(writes).await?)
+    }
+
+    pub(super) fn entry(&self, journal: JournalHead) -> Write {
         Write::Archive(Box::new(record::journal((self.now)(), journal)))
     }
 
     async fn journal(&self, journal: JournalHead) -> Result<(), Failed> {
-        Ok((self.commit)(vec![self.entry(journal)]).await?)
+        self.write(vec![self.entry(journal)]).await
     }
 
     async fn finds(&self, selection: &Selection) -> Result<Vec<Find>, Failed> {

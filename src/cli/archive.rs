@@ -1,30 +1,25 @@
 //! `tristack archive ...`: through the running server, else on storage itself.
 
+mod text;
+
 use super::args::{ArchiveCommand, ExportForm, HoldCommand};
 use super::out::Out;
-use super::table::Table;
 use super::user::connect;
 use super::{Exit, Failure, archivist};
 use crate::archive::export::{Bundle, Form, Title};
-use crate::archive::record::ResultHead;
 use crate::archive::seal::{Seal, Signer};
-use crate::archive::verify::Report;
-use crate::archive::{Archivist, Asker, Commit, Found, Item, Selection};
+use crate::archive::{Archivist, Asker, Commit, Found, Selection};
 use crate::config::Config;
 use crate::control::{
-    ArchiveDone, ArchiveRequest, Client, Done, HoldRow, Lock, LockError, Request, answer_archive,
+    ArchiveDone, ArchiveRequest, Client, Done, Lock, LockError, Request, answer_archive,
 };
 use crate::core::port::Store;
 use crate::hub::{Clock, SystemClock};
 use crate::storage::{self, Database};
-use crate::telemetry::{tame, utc};
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Characters of a text in a list.
-const SHOWN: usize = 60;
+use text::{found_text, holds_text, item_text, report_text};
 
 /// Who answers.
 enum Desk {
@@ -210,62 +205,6 @@ fn forms(wanted: &[ExportForm]) -> Vec<Form> {
     wanted.iter().map(form).collect()
 }
 
-fn found_text(found: &Found) -> String {
-    if found.items.is_empty() {
-        return "Nothing was found.\n".to_owned();
-    }
-    let mut table = Table::new(&["WHEN", "FROM", "TO", "TEXT", "RESULT", "CONVERSATION"]);
-    for item in &found.items {
-        table.row([
-            utc(item.message.at)
-                .get(..19)
-                .unwrap_or_default()
-                .to_owned(),
-            item.message.from.clone(),
-            item.message.to.clone(),
-            cut(&said(item)),
-            outcome(item),
-            item.message.conversation.clone(),
-        ]);
-    }
-    let mut text = table.print();
-    if let Some(next) = found.next {
-        let _ = writeln!(text, "There may be more: go on with --below {next}");
-    }
-    text
-}
-
-fn said(item: &Item) -> String {
-    if item.erased {
-        return "[erased]".to_owned();
-    }
-    match (&item.text, &item.message.offer) {
-        (Some(text), _) => text.clone(),
-        (None, Some(offer)) => format!("[{} {}]", offer.application, offer.file),
-        (None, None) => format!("[{}]", item.message.content),
-    }
-}
-
-fn cut(text: &str) -> String {
-    let line: String = tame(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= SHOWN {
-        return line;
-    }
-    let mut cut: String = line.chars().take(SHOWN - 1).collect();
-    cut.push('\u{2026}');
-    cut
-}
-
-/// The last word about a message.
-fn outcome(item: &Item) -> String {
-    let delivered = item.results.iter().any(|result| result.what == "delivered");
-    match (delivered, item.results.last()) {
-        (true, _) => "delivered".to_owned(),
-        (false, Some(last)) => last.what.clone(),
-        (false, None) => "-".to_owned(),
-    }
-}
-
 async fn show(
     desk: &mut Desk,
     selection: Selection,
@@ -301,40 +240,6 @@ async fn show(
     Err(Failure::new(Exit::Failed, "nothing of that id is archived"))
 }
 
-fn item_text(item: &Item) -> String {
-    let message = &item.message;
-    let mut text = format!(
-        "{}  {} -> {}  ({}, row {}, message {})\n",
-        utc(message.at),
-        message.from,
-        message.to,
-        message.stack,
-        item.seq,
-        message.id
-    );
-    for line in said(item).lines() {
-        let _ = writeln!(text, "    {}", tame(line));
-    }
-    for result in &item.results {
-        let _ = writeln!(text, "    > {}", result_text(result));
-    }
-    text
-}
-
-fn result_text(result: &ResultHead) -> String {
-    let mut text = format!("{} {} at {}", utc(result.at), result.what, result.to);
-    if let Some(point) = result.point {
-        let _ = write!(text, ", point {point} {}", result.stack);
-    }
-    if !result.why.is_empty() {
-        let _ = write!(text, ": {}", tame(&result.why));
-    }
-    if !result.rendering.is_empty() {
-        let _ = write!(text, ", sent sha256:{}", result.rendering);
-    }
-    text
-}
-
 /// What is to be exported where.
 struct Wish {
     selection: Selection,
@@ -354,7 +259,7 @@ async fn export(config: &Config, desk: &mut Desk, wish: Wish, out: &Out) -> Resu
     desk.ask(begin).await?;
     let title = Title {
         server: config.server.domains.first().cloned().unwrap_or_default(),
-        what: format!("{:?}", wish.selection),
+        what: wish.selection.to_string(),
         who: wish.asker.who,
         why: wish.asker.why,
         at: SystemClock::new().now().0,
@@ -420,31 +325,6 @@ async fn verify(
     Ok(Exit::Failed)
 }
 
-fn report_text(report: &Report) -> String {
-    let mut text = String::new();
-    for fault in &report.faults {
-        let _ = writeln!(text, "row {} {}", fault.seq, fault.what);
-    }
-    let more = report.wrong - u64::try_from(report.faults.len()).unwrap_or(0);
-    if more > 0 {
-        let _ = writeln!(text, "... and {more} more");
-    }
-    let _ = writeln!(
-        text,
-        "{} rows, {} bodies erased with a journalled reason, {} seals, last row {}\nlink {}\n{}",
-        report.rows,
-        report.erased,
-        report.seals,
-        report.last,
-        report.link,
-        match report.wrong {
-            0 => "The chain is sound.".to_owned(),
-            wrong => format!("The chain is NOT sound: {wrong} faults."),
-        }
-    );
-    text
-}
-
 async fn hold(desk: &mut Desk, command: HoldCommand, out: &Out) -> Result<Exit, Failure> {
     let held = |person: Option<String>, conversation: Option<String>| {
         let person = person.map(|value| ("person".to_owned(), value));
@@ -487,22 +367,4 @@ async fn hold(desk: &mut Desk, command: HoldCommand, out: &Out) -> Result<Exit, 
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)
-}
-
-fn holds_text(holds: &[HoldRow]) -> String {
-    if holds.is_empty() {
-        return "Nothing is held.\n".to_owned();
-    }
-    let mut table = Table::new(&["CASE", "HOLDS", "WHICH", "SINCE", "BY", "REASON"]);
-    for hold in holds {
-        table.row([
-            hold.case.clone(),
-            hold.kind.clone(),
-            hold.value.clone(),
-            hold.since.clone(),
-            hold.who.clone(),
-            hold.why.clone(),
-        ]);
-    }
-    table.print()
 }

@@ -328,6 +328,27 @@ fn neighbours_that_would_be_dangerous_or_unclear_are_refused() {
         "[sip.peers.\"b.example\"]\ntrsut = \"tls\"",
         "did you mean `trust`",
     );
+    refused(
+        "[rvp.peers.\"b.example\"]\nauthorities = [\"b.pem\"]",
+        "vouch for nobody without tls",
+    );
+}
+
+#[test]
+fn a_peer_may_have_authorities_of_its_own() {
+    let config = parse(
+        "[rvp.peers.\"b.example\"]\ntls = true\nauthorities = [\"b.pem\"]\n\
+         [rvp.peers.\"c.example\"]\ntls = true\n[sip.peers.\"d.example\"]\nauthorities = [\"d.pem\"]",
+    )
+    .expect("sound");
+    let rvp = &config.rvp.peers.known;
+    let own = rvp.iter().map(|peer| peer.own_authorities());
+    assert_eq!(own.collect::<Vec<_>>(), [Some("b.example"), None]);
+    assert_eq!(rvp[0].authorities, [Path::new("b.pem")]);
+    let [sip] = config.sip.peers.known.as_slice() else {
+        panic!("one");
+    };
+    assert_eq!(sip.own_authorities(), Some("d.example"));
 }
 
 #[test]

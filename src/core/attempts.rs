@@ -349,9 +349,14 @@ impl User {
         self.deliveries.iter().position(|d| d.message.id == message)
     }
 
-    /// The delivery ends before anything of it was let out.
+    /// The delivery ends before anything of it was let out. If storage took so long that the sender
+    /// was told success meanwhile, he is told by a text.
     pub(super) fn refuse(&mut self, fx: &mut Fx<'_, '_>, at: usize, error: &Error) {
-        self.answer(fx, at, &Err(error.clone()));
+        if self.deliveries[at].phase == Phase::Kept {
+            self.fail_kept(fx, at);
+        } else {
+            self.answer(fx, at, &Err(error.clone()));
+        }
         self.deliveries.remove(at);
     }
 

@@ -57,21 +57,12 @@ impl User {
     /// Finds out anew which points are one device. A pair that is none any more because a further
     /// sign-in fits as well stays parted while both last.
     pub(super) fn regroup(&mut self, fx: &mut Fx<'_, '_>) {
-        if self.points.len() < 2 || self.is_node() {
-            for point in &mut self.points {
-                (point.device, point.bond) = (point.record.id, None);
-            }
-            return self.forget_splits(fx);
-        }
         let before: Vec<(PointId, PointId)> = self
             .points
             .iter()
             .map(|p| (p.record.id, p.device))
             .collect();
-        let bonds = self.bonds(fx.rules());
-        self.assign(&bonds);
-        self.part_rivals(fx, &before);
-        self.forget_splits(fx);
+        self.group(fx, &before);
         let stood = |id: PointId| before.iter().find(|(known, _)| *known == id).map(|b| b.1);
         for point in &self.points {
             let (id, device) = (point.record.id, point.device);
@@ -80,6 +71,20 @@ impl User {
                 fx.log(Notice::Paired(self.person(), device, id, bond));
             }
         }
+    }
+
+    /// The same without a word about pairs that were known `before`, or to us before a restart.
+    pub(super) fn group(&mut self, fx: &mut Fx<'_, '_>, before: &[(PointId, PointId)]) {
+        if self.points.len() < 2 || self.is_node() {
+            for point in &mut self.points {
+                (point.device, point.bond) = (point.record.id, None);
+            }
+            return self.forget_splits(fx);
+        }
+        let bonds = self.bonds(fx.rules());
+        self.assign(&bonds);
+        self.part_rivals(fx, before);
+        self.forget_splits(fx);
     }
 
     /// All bonds between points, strongest first, then oldest first.

@@ -368,14 +368,18 @@ impl User {
             }
             None => {
                 let id = PointId(fx.next_number());
+                // A client that signs in again at its own inbox has been there before.
+                let here =
+                    |p: &&Point| p.record.stack == stack && p.record.spec.inbox == spec.inbox;
+                let earlier = self.points.iter().filter(here).map(|p| p.record.since);
                 let record = PointRecord {
                     person: self.person(),
                     id,
                     stack,
+                    since: earlier.min().unwrap_or(now),
                     spec,
                     holder,
                     lineage,
-                    since: now,
                     expires,
                 };
                 self.points.push(Point::new(record, Link::Live, now));

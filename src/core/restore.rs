@@ -93,7 +93,10 @@ impl User {
         }
         if records.changed.is_some() {
             let waits = |watch: &&Watching| watch.record.state == WatchState::Waiting;
-            for watch in user.watches.iter().filter(|watch| !waits(watch)) {
+            // Whoever is kept from seeing anything learns nothing from our restart either: that
+            // there was a change is the owner's business (`decisions.md` 16).
+            let told = |watch: &&Watching| !waits(watch) && watch.sees;
+            for watch in user.watches.iter().filter(told) {
                 let present = user.present(now, watch);
                 user.send(&mut fx, &watch.record, present);
             }
@@ -148,7 +151,7 @@ impl User {
             );
             self.points.push(point);
         }
-        self.regroup(fx);
+        self.group(fx, &[]);
     }
 
     /// A kept message: tried again on every inbox that does not have it, for as long as clients

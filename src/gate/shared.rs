@@ -55,7 +55,10 @@ impl Gate {
                 self.shared_leg(attempt, on, scheme, text).await
             }
             Carried::Nothing => match on.link.sharer() {
-                Some(proved) if on.servers.iter().any(|pair| sharer(*pair) == proved) => {
+                // A proxy may share its connection between many.
+                Some(proved)
+                    if !on.relayed && on.servers.iter().any(|pair| sharer(*pair) == proved) =>
+                {
                     self.stats.granted.add(1);
                     Shared::Proved(None)
                 }

@@ -296,6 +296,11 @@ impl Ledger {
         }
     }
 
+    /// The message could not be archived and is taken back: nothing is said about it.
+    pub(super) fn forget(&mut self, message: MessageId) {
+        self.open.remove(&message);
+    }
+
     /// A kept text from before the restart.
     pub(super) fn reopen(&mut self, shared: &Shared, message: &Message) {
         let rules = &shared.settings.archive;
@@ -402,4 +407,84 @@ pub(super) fn send(shared: &Shared, writer: &mpsc::UnboundedSender<Job>, entry: 
     };
     // The writer ends only after the shards.
     let _ = writer.send(job);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::PersonId;
+    use crate::core::node::Node;
+    use crate::core::port::Secret;
+
+    fn account(n: u128, address: Address, aliases: &[&str], node: Option<Node>) -> Account {
+        let alias = |text: &&str| Address::parse(text).unwrap();
+        Account {
+            person: PersonId(n),
+            address,
+            aliases: aliases.iter().map(alias).collect(),
+            display_name: String::new(),
+            email: String::new(),
+            secret: Secret::default(),
+            suspended: false,
+            node,
+        }
+    }
+
+    #[test]
+    fn a_persons_word_beats_the_groups_the_domains_and_the_general_one() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let group = Address::of_path("/traders", "a.example").unwrap();
+        let members = ["g@a.example", "old@a.example", "p@a.example"];
+        let node = Node {
+            owner: None,
+            members: members.map(address).into(),
+        };
+        let accounts = vec![
+            account(1, address("g@a.example"), &[], None),
+            account(2, address("new@a.example"), &["old@a.example"], None),
+            account(3, address("p@a.example"), &["q@a.example"], None),
+            account(4, address("x@b.example"), &[], None),
+            account(5, group.clone(), &[], Some(node)),
+        ];
+        let domains = ["a.example", "b.example"].map(str::to_owned).into();
+        let directory = Directory::new(domains, accounts);
+        let rules = ArchiveRules {
+            policy: Policy::On,
+            domains: [("a.example".to_owned(), Policy::Off)].into(),
+            groups: [(group, Policy::Required)].into(),
+            people: [(address("q@a.example"), Policy::On)].into(),
+            ..ArchiveRules::default()
+        };
+        for (who, want) in [
+            ("x@b.example", Policy::On),
+            ("unknown@a.example", Policy::Off),
+            ("g@a.example", Policy::Required),
+            ("new@a.example", Policy::Required),
+            ("p@a.example", Policy::On),
+            ("q@a.example", Policy::On),
+            ("anybody@elsewhere.example", Policy::Off),
+        ] {
+            assert_eq!(rules.of_person(&directory, &address(who)), want, "{who}");
+        }
+        assert!(rules.is_on());
+        assert!(!ArchiveRules::default().is_on());
+    }
+
+    #[test]
+    fn renderings_are_bounded_and_the_last_one_counts() {
+        let state = ArchiveState::default();
+        let key = |n| (MessageId(n), PointId(1));
+        state.rendered(key(1), b"first");
+        state.rendered(key(1), b"second");
+        let second = crate::archive::chain::digest(b"second");
+        assert_eq!(state.take_rendering(key(1)), Some(second));
+        assert_eq!(state.take_rendering(key(1)), None);
+        let many = u128::try_from(RENDERINGS).unwrap() + 10;
+        for n in 100..100 + many {
+            state.rendered(key(n), b"x");
+        }
+        assert_eq!(state.take_rendering(key(100)), None);
+        assert!(state.take_rendering(key(99 + many)).is_some());
+        assert!(state.renderings().order.len() <= RENDERINGS);
+    }
 }

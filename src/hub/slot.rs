@@ -276,6 +276,9 @@ impl Shard {
 
     /// Messages that had to be archived first could not be: nobody gets them, both sides are told.
     fn take_back(&mut self, person: PersonId, outcome: Outcome) {
+        for message in &outcome.archived {
+            self.ledger.forget(message.id);
+        }
         let mut effects = outcome.effects;
         effects.retain(|effect| {
             let Effect::Emit(_, Event::Deliver { message, .. }) = effect else {

@@ -1,9 +1,10 @@
 //! Challenges of a neighbour to calls that are passed on to it: answered by us where we have
 //! credentials, and never shown to the caller as if they were his own.
 
+use crate::actor::Actor;
 use crate::actor::{between, sip_status};
 use crate::phone::Phone;
-use crate::scene::tail;
+use crate::scene::{sees, sip, tail};
 use crate::server::Server;
 use crate::strange::{Mock, routed};
 use auth::digest::{Algorithm, Credentials, Exchange, ha1};
@@ -22,10 +23,7 @@ fn with_credentials(mock: &Mock) -> Server {
 
 /// The final answer to a call.
 fn call(phone: &mut Phone) -> String {
-    let call = phone.call("carol@b.example", "");
-    let answer = phone.hears("INVITE");
-    phone.give_up(&call, &answer);
-    answer
+    phone.call_in_vain("carol@b.example")
 }
 
 fn proof(request: &str) -> Option<&str> {
@@ -51,8 +49,11 @@ fn a_neighbours_challenge_is_not_the_callers() {
         for method in ["OPTIONS", "INFO", "FROB"] {
             is_ours(&alice.request(method, "carol@b.example"));
         }
-        // A text and a subscription: nobody is there, as far as she is concerned.
+        // A text and a subscription: nobody is there, as far as ours are concerned.
         assert_eq!(alice.text("carol@b.example", "hello"), 480);
+        let mut bob = sip("bob", &server, A);
+        bob.watch("carol@b.example").expect("watching");
+        sees(&bob, "carol", "offline");
         let log = tail(&server);
         assert!(log.contains("a neighbour asks for credentials"), "{log}");
         assert!(log.contains("none are configured"), "{log}");

@@ -243,6 +243,14 @@ impl Phone {
         }
     }
 
+    /// Calls somebody who does not take it: the answer, acknowledged.
+    pub fn call_in_vain(&mut self, to: &str) -> String {
+        let call = self.call(to, "");
+        let answer = self.hears("INVITE");
+        self.give_up(&call, &answer);
+        answer
+    }
+
     /// Takes a 2xx for a call and acknowledges it.
     pub fn acknowledge(&mut self, call: &mut Call, ok: &str) {
         let of = |name: &str, end: &str| between(ok, name, end).unwrap().to_owned();

@@ -121,14 +121,10 @@ fn rfc_5922_a_certificate_by_a_foreign_authority_is_believed_on_neither_side() {
     let (a, b, _dns) = pair(&files, "a.example-ca.pem");
     let mut alice = Phone::of("alice", A, a.sip_udp);
     let mut bob = Phone::of("bob", B, b.sip_udp);
-    let call = alice.call("bob@b.example", "");
-    let answer = alice.hears("INVITE");
-    alice.give_up(&call, &answer);
+    let answer = alice.call_in_vain("bob@b.example");
     assert!(sip_status(&answer) >= 480, "{answer}");
     assert_ne!(alice.text("bob@b.example", "hello"), 200);
-    let call = bob.call("alice@a.example", "");
-    let answer = bob.hears("INVITE");
-    bob.give_up(&call, &answer);
+    let answer = bob.call_in_vain("alice@a.example");
     assert!(sip_status(&answer) >= 400, "{answer}");
     for phone in [&alice, &bob] {
         let told = phone.listen(std::time::Duration::from_millis(300), |text| {

@@ -1,8 +1,8 @@
 //! The real binary with a configuration of its own on free loopback ports.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +12,16 @@ use std::time::Duration;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Debug builds on a busy machine take their time.
 const START: Duration = Duration::from_secs(60);
+
+/// What a GET without credentials is answered, head and body.
+pub fn get(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
 
 /// A running server; killed (by pid) and its folder removed when dropped.
 pub struct Server {

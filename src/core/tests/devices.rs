@@ -169,6 +169,18 @@ fn a_third_sign_in_parts_a_pair_for_as_long_as_both_last() {
 }
 
 #[test]
+fn a_client_that_signs_in_again_at_its_inbox_stays_with_its_device() {
+    let mut world = World::new(2);
+    let first = client(&mut world, LETTERS, "a", "", "messenger");
+    client(&mut world, PHONES, "b", "", "messenger");
+    world.pass(secs(1800));
+    client(&mut world, LETTERS, "a", "", "messenger");
+    points::remove(&mut world, 1, LETTERS, first).expect("removed");
+    assert_eq!(count(&mut world), 1);
+    assert_eq!(hello(&mut world, LETTERS), ["a"]);
+}
+
+#[test]
 fn a_third_stack_of_the_same_client_is_no_third_machine() {
     const ROOMS: Stack = Stack::named("rooms");
     let mut world = World::new(2);

@@ -1,7 +1,8 @@
 //! Decision 16: a personal block can't be told from absence.
 
 use super::*;
-use crate::core::message::Content;
+use crate::core::exercise::person;
+use crate::core::message::{Content, Wants};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -16,12 +17,26 @@ fn observed(world: &mut World, answer: Option<Answer>) -> String {
         Some(Err(error)) => format!("{error:?}"),
     };
     for (stack, event) in std::mem::take(&mut world.events) {
-        if let Event::Presence {
-            watcher, change, ..
-        } = event
-            && watcher == address(1)
-        {
-            let _ = write!(seen, " | {stack} {change:?}");
+        match event {
+            Event::Presence {
+                watcher, change, ..
+            } if watcher == address(1) => {
+                let _ = write!(seen, " | {stack} {change:?}");
+            }
+            Event::Deliver {
+                person: to,
+                message,
+                away,
+                ..
+            } if to == person(1) => {
+                let said = match &message.content {
+                    Content::Text(text) => text.body.to_string(),
+                    Content::Receipt(Some(receipt)) => format!("{:?}", receipt.fate),
+                    other => format!("{other:?}"),
+                };
+                let _ = write!(seen, " | {stack} {away} {said}");
+            }
+            _ => {}
         }
     }
     seen
@@ -95,6 +110,63 @@ proptest! {
                 prop_assert_eq!(probe(&mut lively, op), probe(&mut absent, op));
             } else {
                 live(&mut lively, op);
+            }
+        }
+    }
+}
+
+/// What he tries where texts are kept: with receipts, with a repetition, over a restart and for
+/// longer than anything is kept.
+fn probe_kept(world: &mut World, op: u8) -> String {
+    let him = caller(1, PHONES);
+    let answer = match op % 9 {
+        0 | 1 => {
+            let mut asked = message(1, 0, PHONES, text(&format!("number {op}")));
+            asked.wants = Some(Arc::new(Wants {
+                id: format!("m{op}").into(),
+                delivered: true,
+                failed: true,
+                kept: true,
+            }));
+            // Every other one is a repetition of an earlier one.
+            asked.original.key = (op & 16 != 0).then(|| "the same".into());
+            asked.hops = if op & 32 == 0 { 1 } else { 200 };
+            let tag = world.send(1, &him, submit(0, asked));
+            world.answer(tag)
+        }
+        2 => {
+            world.restart();
+            None
+        }
+        3 => {
+            world.pass(secs(60));
+            None
+        }
+        other => return probe(world, other - 4),
+    };
+    observed(world, answer)
+}
+
+proptest! {
+    #[test]
+    fn decision_16_nor_where_texts_are_kept(
+        ops in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..40),
+    ) {
+        let mut lively = World::new(3);
+        let mut absent = World::new(3);
+        for world in [&mut lively, &mut absent] {
+            world.rules.away = ["example.com".to_owned()].into();
+            world.rules.away_for = secs(100);
+            world.rules.away_sender = 3;
+            signed_in(world, 1, PHONES, "his");
+        }
+        // One of them blocks him and lives on; the other is just not there.
+        delivery::block(&mut lively, 0, 1);
+        for (his, op) in ops {
+            if his {
+                prop_assert_eq!(probe_kept(&mut lively, op), probe_kept(&mut absent, op));
+            } else {
+                live(&mut lively, op % 7);
             }
         }
     }

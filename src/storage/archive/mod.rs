@@ -2,6 +2,79 @@
 //! committed, so that the order of the chain is the order of commits and a batch that fails leaves
 //! no trace in it.
 
+/// The reading side, the same on both databases but for where it reads, how it writes phrases and the
+/// statements that find.
+macro_rules! archive_on {
+    ($store:ty, $readers:ident, $quote:literal, $signs:expr, $newest:ident, $oldest:ident) => {
+        impl $crate::core::archive::Archive for $store {
+            async fn archive_head(&self) -> Result<(u64, Link), StoreError> {
+                let row = sqlx::query(HEAD).fetch_optional(&self.$readers).await;
+                read_last(row.map_err(|e| backend(&e))?.as_ref())
+            }
+
+            async fn archive_rows(
+                &self,
+                above: u64,
+                limit: usize,
+            ) -> Result<Vec<$crate::core::archive::Row>, StoreError> {
+                let rows = sqlx::query(super::ROWS)
+                    .bind(signed(above))
+                    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                    .fetch_all(&self.$readers)
+                    .await
+                    .map_err(|e| backend(&e))?;
+                rows.iter().map(super::read).collect()
+            }
+
+            async fn archive_find(
+                &self,
+                find: $crate::core::archive::Find,
+            ) -> Result<Vec<$crate::core::archive::Row>, StoreError> {
+                let bounds = super::Bounds::of(&find);
+                let words = super::expression(&find, $quote, $signs);
+                let text = match (find.newest_first, words.is_empty()) {
+                    (true, true) => super::NEWEST,
+                    (false, true) => super::OLDEST,
+                    (true, false) => $newest,
+                    (false, false) => $oldest,
+                };
+                let mut query = sqlx::query(text)
+                    .bind(bounds.above)
+                    .bind(bounds.below)
+                    .bind(bounds.since)
+                    .bind(bounds.until)
+                    .bind(bounds.limit);
+                if !words.is_empty() {
+                    query = query.bind(words);
+                }
+                let rows = query.fetch_all(&self.$readers).await;
+                rows.map_err(|e| backend(&e))?
+                    .iter()
+                    .map(super::read)
+                    .collect()
+            }
+
+            async fn archive_indexed(&self) -> Result<u64, StoreError> {
+                let row = sqlx::query(super::INDEXED).fetch_one(&self.$readers).await;
+                super::read_upto(&row.map_err(|e| backend(&e))?)
+            }
+
+            async fn archive_index(&self, rows: Vec<Indexed>, upto: u64) -> Result<(), StoreError> {
+                self.index_archive(&rows, upto).await
+            }
+
+            async fn archive_holds(&self) -> Result<Vec<$crate::core::archive::Hold>, StoreError> {
+                let rows = sqlx::query(super::ALL_HOLDS)
+                    .fetch_all(&self.$readers)
+                    .await;
+                rows.map_err(|e| backend(&e))?
+                    .iter()
+                    .map(super::read_hold)
+                    .collect()
+            }
+        }
+    };
+}
 mod memory;
 mod postgres;
 mod sqlite;
@@ -148,6 +221,11 @@ fn read_last(row: Option<&impl Source>) -> Result<(u64, Link), StoreError> {
         u64::try_from(number).map_err(|e| broken("seq", &key, e))?,
         link,
     ))
+}
+
+fn read_upto(row: &impl Source) -> Result<u64, StoreError> {
+    let upto = row.int("upto").map_err(|e| broken("upto", "indexed", e))?;
+    u64::try_from(upto).map_err(|e| broken("upto", "indexed", e))
 }
 
 fn as_link(octets: &[u8]) -> Option<Link> {

@@ -1,15 +1,11 @@
 //! The archive on PostgreSQL: full text by `tsvector`, made of the words that we made, so that no
 //! dictionary of the database decides what is found.
 
-use super::{
-    ALL_HOLDS, Bounds, ERASE, HEAD, INDEXED, NEWEST, OLDEST, ROWS, SET_INDEXED, TABLE, chained,
-    expression, read, read_hold, read_last, signed,
-};
-use crate::core::archive::{Archive, Entry, Find, Hold, Indexed, Link, Row};
+use super::{ERASE, HEAD, SET_INDEXED, TABLE, chained, read_last, signed};
+use crate::core::archive::{Entry, Indexed, Link};
 use crate::core::port::StoreError;
 use crate::storage::postgres::{Postgres, backend, columns, execute};
 use crate::storage::sql;
-use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use std::fmt::Write as _;
 
@@ -83,68 +79,24 @@ fn vector(words: &[String]) -> String {
     text
 }
 
-impl Archive for Postgres {
-    async fn archive_head(&self) -> Result<(u64, Link), StoreError> {
-        let row = sqlx::query(HEAD).fetch_optional(&self.pool).await;
-        read_last(row.map_err(|e| backend(&e))?.as_ref())
-    }
+archive_on!(
+    Postgres,
+    pool,
+    '\'',
+    [" <-> ", " & ", " | "],
+    FIND_NEWEST,
+    FIND_OLDEST
+);
 
-    async fn archive_rows(&self, above: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let rows = sqlx::query(ROWS)
-            .bind(signed(above))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| backend(&e))?;
-        rows.iter().map(read).collect()
-    }
-
-    async fn archive_find(&self, find: Find) -> Result<Vec<Row>, StoreError> {
-        let bounds = Bounds::of(&find);
-        let words = expression(&find, '\'', [" <-> ", " & ", " | "]);
-        let text = match (find.newest_first, words.is_empty()) {
-            (true, true) => NEWEST,
-            (false, true) => OLDEST,
-            (true, false) => FIND_NEWEST,
-            (false, false) => FIND_OLDEST,
-        };
-        let mut query = sqlx::query(text)
-            .bind(bounds.above)
-            .bind(bounds.below)
-            .bind(bounds.since)
-            .bind(bounds.until)
-            .bind(bounds.limit);
-        if !words.is_empty() {
-            query = query.bind(words);
-        }
-        let rows = query.fetch_all(&self.pool).await;
-        rows.map_err(|e| backend(&e))?.iter().map(read).collect()
-    }
-
-    async fn archive_indexed(&self) -> Result<u64, StoreError> {
-        let row = sqlx::query(INDEXED).fetch_one(&self.pool).await;
-        let upto: i64 = row
-            .and_then(|row| row.try_get("upto"))
-            .map_err(|e| backend(&e))?;
-        Ok(u64::try_from(upto).unwrap_or(0))
-    }
-
-    async fn archive_index(&self, rows: Vec<Indexed>, upto: u64) -> Result<(), StoreError> {
+impl Postgres {
+    async fn index_archive(&self, rows: &[Indexed], upto: u64) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await.map_err(|e| backend(&e))?;
-        index(&mut transaction, &rows).await?;
+        index(&mut transaction, rows).await?;
         sqlx::query(SET_INDEXED)
             .bind(signed(upto))
             .execute(&mut *transaction)
             .await
             .map_err(|e| backend(&e))?;
         transaction.commit().await.map_err(|e| backend(&e))
-    }
-
-    async fn archive_holds(&self) -> Result<Vec<Hold>, StoreError> {
-        let rows = sqlx::query(ALL_HOLDS).fetch_all(&self.pool).await;
-        rows.map_err(|e| backend(&e))?
-            .iter()
-            .map(read_hold)
-            .collect()
     }
 }

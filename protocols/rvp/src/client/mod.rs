@@ -3,8 +3,8 @@
 //! One connection to the server is kept open and made again when it is gone; a listener takes
 //! callbacks. Leases are kept by themselves: renewed at four fifths, and what the server has
 //! forgotten (412) is signed in, watched and published anew. Digest and NTLM are answered,
-//! redirects followed within the own domain. Everything is bounded: bodies, time, queue of events,
-//! callback connections.
+//! redirects followed within the own domain; https with the feature `tls`. Everything is bounded:
+//! bodies, time, queue of events, callback connections.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -13,6 +13,8 @@ use crate::raw::{HeaderId, RawMessage};
 
 /// Octets of a token's mark: 80 bits, guessed by nobody within the life of a call.
 const TOKEN_MARK: usize = 10;
+/// Letters of the shortest token: two ways over UDP and IPv4.
+const SHORTEST: usize = 38;
 /// RFC 3261 8.1.1.7, and what tells our proxied requests from others of ours.
 const BRANCH: &str = "z9hG4bKp";
 
@@ -165,6 +167,12 @@ impl Marks {
         let proof = self.token_mark(&octets, call_id, caller_tag);
         octets.extend(proof.iter().take(TOKEN_MARK));
         text64::encode(&octets)
+    }
+
+    /// Whether a user part looks like a token, and like nobody's name.
+    #[must_use]
+    pub fn is_shaped(user: &str) -> bool {
+        user.len() >= SHORTEST && user.bytes().all(text64::is_letter)
     }
 
     fn token_mark(&self, ends: &[u8], call_id: &[u8], caller_tag: &[u8]) -> [u8; 32] {

@@ -66,7 +66,7 @@ impl Plan {
             plan.popped += 1;
             plan.dialog = found.or(plan.dialog);
         }
-        let shown = |uri: &Uri<'_>| uri.user.is_some() && here(uri);
+        let shown = |uri: &Uri<'_>| uri.user.is_some_and(Marks::is_shaped) && here(uri);
         let top = routes
             .get(plan.popped)
             .filter(|_| plan.onward > plan.popped);

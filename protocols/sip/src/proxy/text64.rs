@@ -25,6 +25,11 @@ fn letter(value: u32) -> char {
     LETTERS.get(at).map_or('A', |letter| char::from(*letter))
 }
 
+/// Whether it is one of the letters.
+pub(super) fn is_letter(octet: u8) -> bool {
+    LETTERS.contains(&octet)
+}
+
 /// What [`encode`] wrote, and only that: every octet string has one text.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() * 3 / 4);

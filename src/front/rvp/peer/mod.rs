@@ -168,7 +168,7 @@ impl Peers {
             let trust = match (config.trust.is_empty(), &config.tls_name, &known.shared) {
                 (false, ..) => "address",
                 (true, Some(_), _) => "certificate",
-                (true, None, Some(_)) => "digest",
+                (true, None, Some(_)) => "account",
                 (true, None, None) => "none",
             };
             let line = move |domain: &String| {

@@ -4,7 +4,7 @@ use super::list::Listed;
 use super::serve::Served;
 use super::{Cache, Subject};
 use crate::core::address::Address;
-use crate::core::command::{Change, Command, Ended, Reply, Topic, Via, Watch};
+use crate::core::command::{Caller, Change, Command, Ended, Reply, Topic, Via, Watch};
 use crate::core::id::{Handle, PersonId, WatchId};
 use crate::core::presence::View;
 use crate::front::SIP;
@@ -106,16 +106,18 @@ impl Shard {
         let Some(served) = self.served.get(&main) else {
             return;
         };
-        if let Some((person, watch)) = watch {
-            let command = Command::Unwatch {
-                watch,
-                notify: false,
-            };
-            let caller = served.caller.clone();
-            self.front
-                .hub
-                .send(person, caller, command, ReplyTo::Nobody);
+        if let Some(watch) = watch {
+            self.unwatch(watch, served.caller.clone());
         }
+    }
+
+    fn unwatch(&self, (person, watch): (PersonId, WatchId), caller: Caller) {
+        let command = Command::Unwatch {
+            watch,
+            notify: false,
+        };
+        let hub = &self.front.hub;
+        hub.send(person, caller, command, ReplyTo::Nobody);
     }
 
     /// The watch of a resource was made, or not.
@@ -141,14 +143,8 @@ impl Shard {
         let Some(number) = self.number_of(main, &address) else {
             // The list ended meanwhile.
             if let Some(watch) = watch {
-                let caller = self.watcher(address);
-                let command = Command::Unwatch {
-                    watch,
-                    notify: false,
-                };
-                self.front
-                    .hub
-                    .send(person, caller, command, ReplyTo::Nobody);
+                // In the name of whom it is about: he may end what is at his node.
+                self.unwatch((person, watch), self.watcher(address));
             }
             return;
         };
@@ -298,15 +294,8 @@ impl Shard {
         let Some(list) = served.writer.list.as_deref() else {
             return;
         };
-        for (person, watch) in list.members.iter().filter_map(|b| b.watch) {
-            let command = Command::Unwatch {
-                watch,
-                notify: false,
-            };
-            let caller = served.caller.clone();
-            self.front
-                .hub
-                .send(person, caller, command, ReplyTo::Nobody);
+        for watch in list.members.iter().filter_map(|b| b.watch) {
+            self.unwatch(watch, served.caller.clone());
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(in crate::front::sip) struct Talks {
     all: HashMap<Name, Talk>,
+    /// By connection.
+    by_flow: HashMap<u64, Vec<Name>>,
     times: BTreeSet<(Millis, Name)>,
 }
 
@@ -88,9 +90,14 @@ impl Talks {
         let until = end(now, session);
         let due = until.min(now.saturating_add(RENEW));
         self.times.insert((due, Arc::clone(&name)));
+        let flows: Vec<u64> = streams.map(|flow| flow.id).collect();
+        for flow in &flows {
+            let names = self.by_flow.entry(*flow).or_default();
+            names.push(Arc::clone(&name));
+        }
         let talk = Talk {
             parties,
-            flows: streams.map(|flow| flow.id).collect(),
+            flows,
             until,
             due,
         };
@@ -113,6 +120,14 @@ impl Talks {
             return Vec::new();
         };
         self.times.remove(&(talk.due, Arc::clone(name)));
+        for flow in &talk.flows {
+            if let Some(names) = self.by_flow.get_mut(flow) {
+                names.retain(|other| other != name);
+                if names.is_empty() {
+                    self.by_flow.remove(flow);
+                }
+            }
+        }
         let known = talk.parties.into_iter();
         known
             .filter_map(|party| Some(Step::Retract(party.address, party.published?)))
@@ -121,11 +136,7 @@ impl Talks {
 
     /// A connection is gone.
     pub(super) fn lost(&mut self, connection: u64) -> Vec<Step> {
-        let gone = self.all.iter();
-        let gone: Vec<Name> = gone
-            .filter(|(_, talk)| talk.flows.contains(&connection))
-            .map(|(name, _)| Arc::clone(name))
-            .collect();
+        let gone = self.by_flow.remove(&connection).unwrap_or_default();
         gone.iter().flat_map(|name| self.end(name)).collect()
     }
 
@@ -265,6 +276,6 @@ mod tests {
         let (mut talks, _) = begun(None);
         assert!(talks.lost(9).is_empty());
         assert_eq!(talks.lost(8), retracted());
-        assert!(talks.due().is_none());
+        assert!(talks.due().is_none() && talks.by_flow.is_empty());
     }
 }

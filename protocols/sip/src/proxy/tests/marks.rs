@@ -62,6 +62,31 @@ fn a_token_leads_both_ways_within_its_dialog_only() {
 }
 
 #[test]
+fn what_looks_like_a_token_and_is_none_is_no_pass() {
+    let marks = Marks::new(KEY, 1);
+    let udp = Ends {
+        callee: flow(9),
+        boot: 0,
+        ..ends()
+    };
+    let token = marks.token(&udp, b"c1", b"a1");
+    let stray = |route: &str| {
+        let bye = within("a1", "b1", &format!("Route: <sip:{route};lr>\r\n"));
+        Plan::of(&bye, &marks, &|uri| uri.text.contains("@us")).stray
+    };
+    assert!(!stray(&format!("{token}@us")), "its own");
+    let other = marks.token(&udp, b"c2", b"a1");
+    assert!(stray(&format!("{other}@us")), "of another call");
+    assert!(
+        !stray(&format!("{other}@them")),
+        "another server's business"
+    );
+    // Names of people, and what devices call themselves.
+    assert!(!stray("alice@us"));
+    assert!(!stray("6ba7b810-9dad-11d1-80b4-00c04fd430c8@us"));
+}
+
+#[test]
 fn a_loop_is_known_and_a_spiral_goes_on() {
     let mut marks = Marks::new(KEY, 1);
     let first = request("INVITE", "");

@@ -73,7 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
-    ("filter", &["regex"]),
+    ("filter", &["regex", "tokio", "hyper", "hyper_util"]),
     ("config", &["toml", "regex"]),
     (
         "net",

@@ -28,6 +28,7 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     5 "0005_documents.sql",
     6 "0006_archive.sql",
     7 "0007_devices.sql",
+    8 "0008_filters.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -38,6 +39,7 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     5 "0005_documents.sql",
     6 "0006_archive.sql",
     7 "0007_devices.sql",
+    8 "0008_filters.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

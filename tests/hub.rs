@@ -357,7 +357,7 @@ struct Hook {
 }
 
 impl AdmissionHook for Hook {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "test"
     }
 

@@ -93,9 +93,10 @@ impl User {
         }
         if records.changed.is_some() {
             let waits = |watch: &&Watching| watch.record.state == WatchState::Waiting;
-            // Whoever is kept from seeing anything learns nothing from our restart either: that
-            // there was a change is the owner's business (`decisions.md` 16).
-            let told = |watch: &&Watching| !waits(watch) && watch.sees;
+            // Whoever is blocked learns nothing from our restart either: that there was a change is
+            // the owner's business (`decisions.md` 16). Who is being asked about knows that.
+            let asked = |watch: &&Watching| watch.record.state == WatchState::Pending;
+            let told = |watch: &&Watching| !waits(watch) && (watch.sees || asked(watch));
             for watch in user.watches.iter().filter(told) {
                 let present = user.present(now, watch);
                 user.send(&mut fx, &watch.record, present);

@@ -6,19 +6,45 @@
 use crate::core::command::Outcome;
 use crate::core::conversation::Peer;
 use crate::core::delivery::Delivery;
-use crate::core::devices::Policy;
-use crate::core::id::PointId;
+use crate::core::devices::{Policy, Spread};
+use crate::core::id::{PointId, Stack};
 use crate::core::message::{Content, Message};
 use crate::core::points::{Link, Point};
 use crate::core::routing::{Attempt, Try};
+use crate::core::time::Time;
 use crate::core::user::{Fx, User};
 use std::cmp::Reverse;
 
 /// The group of everything where one device is enough.
 const ONE_OF_ALL: PointId = PointId(0);
 
-/// How much speaks for an inbox; more is more.
-type Rank = (bool, bool, bool, bool, u16, u64, u32);
+/// How much speaks for an inbox or a device: the first that differs decides, more is more.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// Its client is there now.
+    live: bool,
+    /// The conversation is held there.
+    held: bool,
+    /// By the stack that the conversation is held on.
+    talked: bool,
+    /// By the preferred stack.
+    preferred: bool,
+    /// What its client asks for.
+    asked: u16,
+    /// When its person last did something there.
+    active: Time,
+    /// The newest sign-in.
+    newest: PointId,
+}
+
+/// What the ranks of one message depend on.
+struct View<'a> {
+    spread: Spread,
+    /// The stack the message came by.
+    stack: Stack,
+    /// Where the conversation is held.
+    held: Option<&'a Point>,
+}
 
 impl User {
     /// Puts attempts in groups of which one has to succeed, best first, and holds the others back.
@@ -31,12 +57,14 @@ impl User {
         if attempts.len() < 2 || self.is_node() {
             return;
         }
-        let spread = self.spread(fx.rules());
         let talk = self.talk(&Peer::sender(message));
-        let held = talk
-            .and_then(|talk| talk.held)
-            .and_then(|id| self.point(id));
-        if let (Content::Typing { .. }, Some(held)) = (&message.content, held)
+        let held = talk.and_then(|talk| talk.held);
+        let view = View {
+            spread: self.spread(fx.rules()),
+            stack: message.original.stack,
+            held: held.and_then(|id| self.point(id)),
+        };
+        if let (Content::Typing { .. }, Some(held)) = (&message.content, view.held)
             && held.link == Link::Live
             && let Some(at) = attempts.iter().position(|a| is_at(a, held))
         {
@@ -45,55 +73,56 @@ impl User {
             attempts.truncate(1);
             return;
         }
-        let paired = |a: &Attempt| attempts.iter().filter(|b| b.device == a.device).count() > 1;
-        if spread.policy == Policy::All && !attempts.iter().any(paired) {
-            return;
-        }
-        let inbox = |attempt: &Attempt| -> Rank {
-            let point = self.point(attempt.point);
-            let spec = point.map(|p| &p.record.spec);
-            let of_device = held.filter(|held| held.device == attempt.device);
-            let talks_on = of_device.map_or(message.original.stack, |held| held.record.stack);
-            (
-                point.is_some_and(|p| p.link == Link::Live),
-                of_device.is_some_and(|held| is_at(attempt, held)),
-                attempt.stack == talks_on,
-                Some(attempt.stack) == spread.preferred,
-                spec.map_or(0, |spec| spec.preference),
-                point.map_or(0, |p| p.active.0),
-                attempt.point.0,
-            )
-        };
-        let device = |attempt: &Attempt| -> Rank {
-            let of = || self.points.iter().filter(|p| p.device == attempt.device);
-            let active = of().map(|p| p.active.0).max().unwrap_or(0);
-            let asked = of().map(|p| p.record.spec.preference).max().unwrap_or(0);
-            let preferred = of().any(|p| Some(p.record.stack) == spread.preferred);
-            let by_wish = spread.policy == Policy::Preferred;
-            (
-                of().any(|p| p.link == Link::Live),
-                held.is_some_and(|held| held.device == attempt.device),
-                by_wish && preferred,
-                false,
-                if by_wish { asked } else { 0 },
-                active,
-                attempt.device.0,
-            )
-        };
-        if spread.policy == Policy::All {
-            let order: Vec<PointId> = attempts.iter().map(|a| a.device).collect();
-            let place = |a: &Attempt| order.iter().position(|device| *device == a.device);
-            attempts.sort_by_cached_key(|a| (place(a), Reverse(inbox(a))));
-        } else {
-            attempts.sort_by_cached_key(|a| Reverse((device(a), inbox(a))));
+        let lonely = |a: &Attempt| a.lonely(attempts);
+        if view.spread.policy != Policy::All {
+            attempts.sort_by_cached_key(|a| {
+                Reverse((self.device_rank(a, &view), self.inbox_rank(a, &view)))
+            });
             for attempt in attempts.iter_mut() {
                 attempt.group = ONE_OF_ALL;
             }
+        } else if !attempts.iter().all(lonely) {
+            let order: Vec<PointId> = attempts.iter().map(|a| a.device).collect();
+            let place = |a: &Attempt| order.iter().position(|device| *device == a.device);
+            attempts.sort_by_cached_key(|a| (place(a), Reverse(self.inbox_rank(a, &view))));
         }
         for at in (1..attempts.len()).rev() {
             if attempts[at].group == attempts[at - 1].group {
                 attempts[at].state = Try::Reserve;
             }
+        }
+    }
+
+    /// What speaks for an inbox within its device.
+    fn inbox_rank(&self, attempt: &Attempt, view: &View<'_>) -> Rank {
+        let point = self.point(attempt.point);
+        let of_device = view.held.filter(|held| held.device == attempt.device);
+        let talked = of_device.map_or(view.stack, |held| held.record.stack);
+        Rank {
+            live: point.is_some_and(|p| p.link == Link::Live),
+            held: of_device.is_some_and(|held| is_at(attempt, held)),
+            talked: attempt.stack == talked,
+            preferred: Some(attempt.stack) == view.spread.preferred,
+            asked: point.map_or(0, |p| p.record.spec.preference),
+            active: point.map_or(Time(0), |p| p.active),
+            newest: attempt.point,
+        }
+    }
+
+    /// What speaks for the device of an inbox among others.
+    fn device_rank(&self, attempt: &Attempt, view: &View<'_>) -> Rank {
+        let of = || self.points.iter().filter(|p| p.device == attempt.device);
+        let by_wish = view.spread.policy == Policy::Preferred;
+        let preferred = |p: &Point| Some(p.record.stack) == view.spread.preferred;
+        let asked = of().map(|p| p.record.spec.preference).max();
+        Rank {
+            live: of().any(|p| p.link == Link::Live),
+            held: view.held.is_some_and(|held| held.device == attempt.device),
+            talked: false,
+            preferred: by_wish && of().any(preferred),
+            asked: asked.filter(|_| by_wish).unwrap_or(0),
+            active: of().map(|p| p.active).max().unwrap_or(Time(0)),
+            newest: attempt.device,
         }
     }
 

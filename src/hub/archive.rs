@@ -296,6 +296,11 @@ impl Ledger {
         }
     }
 
+    /// Whether results of that message are archived here.
+    pub(super) fn knows(&self, message: MessageId) -> bool {
+        self.open.contains_key(&message)
+    }
+
     /// The message could not be archived and is taken back: nothing is said about it.
     pub(super) fn forget(&mut self, message: MessageId) {
         self.open.remove(&message);

@@ -262,7 +262,7 @@ impl Shard {
     }
 
     fn archive_result(&mut self, person: PersonId, checkpoint: &Checkpoint) {
-        if !self.archives {
+        if !self.archives || !self.ledger.knows(checkpoint.message) {
             return;
         }
         let Some(account) = self.shared.directory.account(person) else {

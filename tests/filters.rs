@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use support::actor::{Actor, Encoding, Heard, RvpActor, SipActor, sip_status};
 use support::server::Server;
@@ -37,6 +38,14 @@ kind = "rate"
 from = ["carol@example.com"]
 messages = 2
 per = "10h"
+"#;
+
+const HOLDS: &str = r#"
+[[filter]]
+name = "review"
+action = "hold"
+patterns = ["merger"]
+reason = "a colleague looks at it first"
 "#;
 
 /// Alice on RVP, Bob and Carol on SIP.
@@ -184,13 +193,192 @@ fn what_can_not_be_meant_is_found_by_check() {
             "[[filter]]\nname = \"x\"\npatern = [\"a\"]",
             "did you mean `patterns`?",
         ),
+        (
+            "[[filter]]\nname = \"x\"\nkind = \"http\"\nurl = \"http://host/\"",
+            "by address",
+        ),
+        (
+            "[[filter]]\nname = \"x\"\nkind = \"rule\"\naction = \"route\"",
+            "to whom",
+        ),
         ("[filter]\nname = \"x\"", "write [[filter]]"),
     ] {
-        let faults = tristack::config::Config::from_text(lines, None, Default::default());
+        let faults = tristack::config::Config::from_text(lines, None, BTreeMap::new());
         let text = faults.map(drop).expect_err(lines).to_string();
         assert!(text.contains(wanted), "{lines}: {text}");
     }
     let server = Server::start_with(&[], FILTERS);
     let check = asks(&server, &["check"]);
     assert_eq!(check.matches("[[filter]]").count(), 5, "{check}");
+}
+
+/// The ids of what is held, oldest first.
+fn held(server: &Server) -> Vec<(String, String)> {
+    let text = asks(server, &["filter", "held", "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or("").to_owned();
+    let rows = rows.as_array().expect("a list").iter();
+    let mut rows: Vec<_> = rows
+        .map(|r| (word(r, "message"), word(r, "text")))
+        .collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn what_is_held_outlives_kill_9_until_an_operator_decides() {
+    let mut server = Server::start_with(&["alice", "bob", "carol"], HOLDS);
+    let mut first = people(&server);
+    assert_eq!(first.alice.say("bob", "merger one").expect("answer"), 200);
+    assert_eq!(first.bob.say("alice", "merger two").expect("answer"), 202);
+    // Others of the conversation do not wait.
+    assert_eq!(first.alice.say("bob", "lunch?").expect("answer"), 200);
+    hears(&mut first.bob, "alice", "lunch?");
+    first.alice.sign_out().expect("alice signs out");
+    first.bob.sign_out().expect("bob signs out");
+    server.kill_and_restart();
+    let mut people = people(&server);
+    let waiting = held(&server);
+    let texts: Vec<_> = waiting.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["merger one", "merger two"]);
+
+    asks(&server, &["filter", "release", &waiting[0].0]);
+    hears(&mut people.bob, "alice", "merger one");
+    asks(
+        &server,
+        &["filter", "drop", &waiting[1].0, "--reason", "not yet"],
+    );
+    let told = people.bob.next_kind(false, PATIENCE);
+    let Some(Heard::Text { from, text }) = told else {
+        panic!("{told:?}");
+    };
+    assert!(
+        from == "postmaster" && text.contains("alice@example.com"),
+        "{from}: {text}"
+    );
+    assert!(text.contains("not yet"), "{text}");
+    assert_eq!(held(&server), []);
+    let again = server
+        .command(&["filter", "release", &waiting[0].0])
+        .output();
+    assert!(!again.expect("it runs").status.success(), "decided once");
+    // Alice, to whom it was written, hears nothing of the dropped one.
+    assert_eq!(people.carol.say("alice", "done").expect("answer"), 200);
+    hears(&mut people.alice, "carol", "done");
+    let list = asks(&server, &["filter", "list"]);
+    assert!(list.contains("review"), "{list}");
+}
+
+#[test]
+fn what_can_not_be_delivered_stays_held() {
+    let server = Server::start_with(&["alice", "bob", "carol"], HOLDS);
+    let mut people = people(&server);
+    people.bob.sign_out().expect("bob signs out");
+    assert_eq!(people.alice.say("bob", "merger").expect("answer"), 200);
+    let waiting = held(&server);
+    let release = server
+        .command(&["filter", "release", &waiting[0].0])
+        .output();
+    let release = release.expect("it runs");
+    let said = String::from_utf8_lossy(&release.stderr).into_owned();
+    assert!(
+        !release.status.success() && said.contains("still held"),
+        "{said}"
+    );
+    assert_eq!(held(&server), waiting);
+    people.bob.sign_in().expect("bob signs in");
+    asks(&server, &["filter", "release", &waiting[0].0]);
+    hears(&mut people.bob, "alice", "merger");
+    assert_eq!(held(&server), []);
+}
+
+/// A service that answers each question by its text: "to carol" is routed to Carol, "ping" is
+/// replied to, "no" is refused, everything else passes.
+fn service() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut asked, mut octets) = (Vec::new(), [0; 4096]);
+            while !asked.ends_with(b"}") {
+                match stream.read(&mut octets) {
+                    Ok(count @ 1..) => asked.extend_from_slice(&octets[..count]),
+                    _ => return,
+                }
+            }
+            let asked = String::from_utf8_lossy(&asked).into_owned();
+            let says = |text: &str| asked.contains(&format!("\"text\":\"{text}\""));
+            let answer = match () {
+                () if says("to carol") => r#"{"verdict":"route","to":"carol@example.com"}"#,
+                () if says("ping") => r#"{"verdict":"reply","text":"pong"}"#,
+                () if says("no") => r#"{"verdict":"refuse","reason":"said no"}"#,
+                () => r#"{"verdict":"allow"}"#,
+            };
+            let size = answer.len();
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{answer}");
+            let _ = stream.write_all(text.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_service_routes_answers_and_refuses_on_both_protocols() {
+    let url = format!("http://{}/judge", service());
+    let lines = format!(
+        "[[filter]]\nname = \"ask\"\nkind = \"http\"\nurl = \"{url}\"\ntimeout = \"30s\"\n"
+    );
+    let server = Server::start_with(&["alice", "bob", "carol"], &lines);
+    let mut people = people(&server);
+    assert_eq!(people.alice.say("bob", "hello").expect("answer"), 200);
+    hears(&mut people.bob, "alice", "hello");
+    // Carol gets what was written to Bob, from RVP and from SIP.
+    assert_eq!(people.alice.say("bob", "to carol").expect("answer"), 200);
+    hears(&mut people.carol, "alice", "to carol");
+    assert_eq!(people.bob.say("alice", "to carol").expect("answer"), 200);
+    hears(&mut people.carol, "bob", "to carol");
+    // The sender is answered in Bob's name, and Bob hears nothing of it.
+    assert_eq!(people.alice.say("bob", "ping").expect("answer"), 200);
+    hears(&mut people.alice, "bob", "pong");
+    assert_eq!(people.alice.say("bob", "no").expect("answer"), 403);
+    assert!(people.alice.last_body().contains("said no"));
+    assert_eq!(people.alice.say("bob", "last").expect("answer"), 200);
+    hears(&mut people.bob, "alice", "last");
+    let trace = asks(&server, &["trace", "--user", "alice@example.com"]);
+    assert!(
+        trace.contains("ask: routed") && trace.contains("ask: answered"),
+        "{trace}"
+    );
+}
+
+#[test]
+fn rules_answer_by_the_hour_and_rule_test_explains_them() {
+    let lines = "[[filter]]\nname = \"night\"\nkind = \"rule\"\nto = [\"bob@example.com\"]\n\
+                 hours = \"18:00-08:00\"\naction = \"reply\"\nreply = \"Bob is at home\"\n\
+                 [[filter]]\nname = \"desk\"\nkind = \"rule\"\nto = [\"bob@example.com\"]\n\
+                 action = \"route\"\nroute = \"carol@example.com\"\n\
+                 [[filter]]\nname = \"words\"\npatterns = [\"secret\"]\ntest = true\n";
+    let server = Server::start_with(&["alice", "bob", "carol"], lines);
+    let explain = |at: &str, to: &str, text: &str| {
+        let from = ["rule", "test", "--from", "alice@example.com", "--to", to];
+        let rest = ["--text", text, "--at", at];
+        asks(&server, &[&from[..], &rest[..]].concat())
+    };
+    let night = explain("2026-11-29T23:00", "bob@example.com", "hi");
+    assert!(
+        night.contains("night") && night.contains("Bob is at home"),
+        "{night}"
+    );
+    assert!(
+        !night.contains("desk"),
+        "nothing is asked behind it: {night}"
+    );
+    let day = explain("2026-11-29T12:00", "bob@example.com", "hi");
+    assert!(day.contains("desk: goes to carol@example.com"), "{day}");
+    let other = explain("2026-11-29T12:00", "carol@example.com", "a secret");
+    assert!(
+        other.contains("test mode") && other.contains("It is delivered"),
+        "{other}"
+    );
 }

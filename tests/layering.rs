@@ -36,6 +36,7 @@ const PARTS: &[(&str, &[&str])] = &[
             "telemetry",
             "portal",
             "archive",
+            "filter",
         ],
     ),
     ("front/mapping", &["core"]),
@@ -72,7 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("archive", &["tokio", "rcgen"]),
     ("hub", &["tokio", "tokio_util", "getrandom"]),
-    ("filter", &["regex"]),
+    ("filter", &["regex", "tokio", "hyper", "hyper_util"]),
     ("config", &["toml", "regex"]),
     (
         "net",

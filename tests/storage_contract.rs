@@ -24,7 +24,7 @@ use tristack::core::documents::{DocumentId, DocumentInfo};
 use tristack::core::id::{MessageId, PersonId, PointId, PublicationId, Stack, WatchId};
 use tristack::core::node::{Holder, Node};
 use tristack::core::port::{
-    BacklogRecord, PersonRecords, Secret, Store, StoreError, TargetRecord, Write,
+    BacklogRecord, HeldRecord, PersonRecords, Secret, Store, StoreError, TargetRecord, Write,
 };
 use tristack::core::time::Time;
 use tristack::storage::{Faulty, Memory, Postgres, Sqlite, open};
@@ -440,6 +440,45 @@ async fn targets_and_what_waits_for_them(kind: &impl Kind) {
     kind.close(store).await;
 }
 
+async fn what_filters_hold(kind: &impl Kind) {
+    let store = kind.open().await;
+    let holds = |person, id: u128, scheme| HeldRecord {
+        person,
+        message: kept(person, id).message,
+        scheme,
+        since: Time(77),
+        filter: "links \u{e4}".to_owned(),
+        reason: "links to evil.test".to_owned(),
+    };
+    let batch = vec![
+        Write::PutAccount(account(ALICE, "alice@example.com", &[])),
+        Write::PutAccount(account(BOB, "bob@example.com", &[])),
+        Write::PutHeld(holds(BOB, 3, Scheme::Peer)),
+        Write::PutHeld(holds(ALICE, 2, Scheme::Digest)),
+        Write::PutHeld(holds(ALICE, 1, Scheme::Ntlm)),
+        Write::PutHeld(holds(ALICE, u128::MAX, Scheme::Digest)),
+        Write::DeleteHeld(ALICE, MessageId(2)),
+    ];
+    store.commit(batch).await.unwrap();
+    kind.close(store).await;
+    let store = kind.open().await;
+    let wanted = vec![
+        holds(ALICE, 1, Scheme::Ntlm),
+        holds(ALICE, u128::MAX, Scheme::Digest),
+        holds(BOB, 3, Scheme::Peer),
+    ];
+    same(&store.held().await.unwrap(), &wanted);
+    // It is nobody's live state, and no kept message.
+    assert!(store.live().await.unwrap().is_empty());
+    let gone = vec![Write::DeleteAccount(ALICE)];
+    store.commit(gone).await.unwrap();
+    same(
+        &store.held().await.unwrap(),
+        &vec![holds(BOB, 3, Scheme::Peer)],
+    );
+    kind.close(store).await;
+}
+
 fn document(usage: &str, name: &str, tag: u64) -> DocumentInfo {
     DocumentInfo {
         id: DocumentId {
@@ -624,6 +663,7 @@ suites!(
     what_was_written_is_read,
     nodes_and_what_is_held_at_them,
     targets_and_what_waits_for_them,
+    what_filters_hold,
     optional_fields_may_be_absent,
     deleting_is_exact,
     the_last_word_of_a_batch_counts,

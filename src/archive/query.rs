@@ -271,7 +271,7 @@ fn unknown(name: String) -> BadQuery {
 }
 
 /// `2026-11-29`, `2026-11-29T14:30`, `2026-11-29T14:30:05`, with or without `Z`; UTC.
-fn date(text: &str) -> Option<Time> {
+pub fn date(text: &str) -> Option<Time> {
     let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
     let (day, clock) = match text.split_once(['T', 't']) {
         Some((day, clock)) => (day, Some(clock)),

@@ -138,6 +138,12 @@ pub(super) enum Command {
     /// Who makes the server connect where (RVP callbacks), with state (asks the running server)
     #[command(after_help = "Examples:\n  tristack callbacks\n  tristack callbacks --json")]
     Callbacks,
+    /// Filters: what they did, and messages that they hold (asks the running server)
+    #[command(subcommand)]
+    Filter(FilterCommand),
+    /// What the filters of the configuration would do
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Servers of other domains: where, believed how, in what state (asks the running server)
     #[command(after_help = "Examples:\n  tristack peers\n  tristack peers --json")]
     Peers,
@@ -518,5 +524,59 @@ pub(super) enum PortalCommand {
     Code {
         /// user@domain
         address: String,
+    },
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(super) enum FilterCommand {
+    /// List all filters in their order, with what they looked at and acted on
+    #[command(after_help = "Examples:\n  tristack filter list\n  tristack filter list --json")]
+    List,
+    /// List the messages that filters hold
+    Held,
+    /// Deliver a held message, past all filters
+    #[command(after_help = "Example:\n  tristack filter release 0193a1c2d3e4f5061728394a5b6c7d8e")]
+    Release {
+        /// Its id, as `filter held` prints it
+        message: String,
+    },
+    /// Drop a held message; its sender is told
+    #[command(
+        after_help = "Example:\n  tristack filter drop 0193a1c2d3e4f5061728394a5b6c7d8e --reason 'not for outsiders'"
+    )]
+    Drop {
+        /// Its id, as `filter held` prints it
+        message: String,
+        /// What the sender is told [default: the filter's reason]
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(super) enum RuleCommand {
+    /// Say, filter by filter, what would become of a text
+    ///
+    /// Needs no running server; a filter of kind "http" asks its service. Rates are judged as for a
+    /// sender's first message.
+    #[command(
+        after_help = "Example:\n  tristack rule test --from alice@example.com --to bob@example.com --text 'are you there?' --at 2026-11-29T22:00"
+    )]
+    Test {
+        /// The sender
+        #[arg(long, value_name = "ADDRESS")]
+        from: String,
+        /// The recipient
+        #[arg(long, value_name = "ADDRESS")]
+        to: String,
+        /// The text
+        #[arg(long)]
+        text: String,
+        /// When (UTC): 2026-11-29 or 2026-11-29T14:30 [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// As if it came by SIP, not by RVP
+        #[arg(long)]
+        sip: bool,
     },
 }

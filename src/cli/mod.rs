@@ -13,6 +13,7 @@ mod fronts;
 mod node;
 mod out;
 mod peer;
+mod rule;
 mod serve;
 mod table;
 mod user;
@@ -139,6 +140,8 @@ fn run(arguments: &Arguments, out: &Out) -> Result<Exit, Failure> {
             block_on(view::consent(config()?, (address, watcher, accept), out))
         }
         Command::Callbacks => block_on(view::callbacks(config()?, out)),
+        Command::Filter(command) => block_on(filters::run(config()?, command.clone(), out)),
+        Command::Rule(command) => block_on(rule::run(config()?, command.clone(), out)),
         Command::Peers => block_on(view::peers(config()?, out)),
         Command::Explain { address } => block_on(view::explain(config()?, address.clone(), out)),
         Command::Trace { message, user } => {

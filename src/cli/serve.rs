@@ -64,7 +64,7 @@ impl Server {
         )
         .await
         .map_err(|e| unavailable(&e))?;
-        filters::attach(&config, &hub, &clock)?;
+        let filters = filters::attach(&config, &hub, &clock)?.into();
         let gate = Gate::new(
             Arc::new(hub.clone()),
             Arc::clone(&credentials),
@@ -114,6 +114,7 @@ impl Server {
         readiness.watch(Box::new(move || archivist::health(&watched)));
         let services = Services {
             portal,
+            filters,
             archive,
             hub: hub.clone(),
             accounts: accounts.clone(),

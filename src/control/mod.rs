@@ -8,6 +8,7 @@ mod archive;
 mod client;
 mod conversations;
 mod devices;
+mod filters;
 mod lock;
 mod nodes;
 mod rename;
@@ -19,6 +20,7 @@ pub use accounts::{Accounts, Backend, Seal};
 pub use archive::answer as answer_archive;
 pub use archive::{ArchiveDone, ArchiveRequest, HoldRow};
 pub use client::{Client, ClientError};
+pub use filters::{FilterRequest, FilterRow, HeldRow};
 pub use lock::{Lock, LockError};
 pub use server::{CallbackLine, Callbacks, LastNotified, Peers, Services, serve};
 pub use wire::{

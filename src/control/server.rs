@@ -2,9 +2,11 @@
 
 use super::accounts::Accounts;
 use super::archive::{self, ArchiveRequest};
+use super::filters;
 use super::wire::{Answer, Done, NodeRequest, Request, TargetRequest};
 use super::{conversations, report};
 use crate::archive::Archivist;
+use crate::filter::Filter;
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::net::Tasks;
@@ -57,6 +59,8 @@ pub struct Services {
     pub peers: Peers,
     /// Notifications.
     pub notified: LastNotified,
+    /// Filters, in order.
+    pub filters: Arc<[Arc<Filter>]>,
     /// The archive.
     pub archive: Arc<Archivist<Database>>,
     /// One-time codes, if `[portal] listen` is set.
@@ -187,6 +191,9 @@ async fn answer(services: &Services, request: Request) -> Answer {
         Request::Conversations { which } => conversations::rows(&services.hub, which.as_deref())
             .await
             .map(Done::Conversations),
+        Request::Filter(request) => {
+            filters::answer(&services.hub, &services.filters, request).await
+        }
         Request::Callbacks => report::callbacks(&services.hub, &services.callbacks)
             .await
             .map(Done::Callbacks),

@@ -1,6 +1,7 @@
 //! Requests and answers on the control socket.
 
 use super::archive::{ArchiveDone, ArchiveRequest};
+use super::filters::{FilterRequest, FilterRow, HeldRow};
 use serde::{Deserialize, Serialize};
 
 /// What the CLI asks.
@@ -84,6 +85,8 @@ pub enum Request {
     },
     /// The archive. Answer: [`Done::Archive`].
     Archive(ArchiveRequest),
+    /// Filters and what they hold. Answer: [`Done::Filters`], [`Done::Held`] or [`Done::Rows`].
+    Filter(FilterRequest),
     /// What became of messages. Answer: [`Done::Traces`].
     Trace {
         /// One message.
@@ -224,6 +227,10 @@ pub enum Done {
     Callbacks(Vec<CallbackRow>),
     /// Other servers, configured ones first.
     Peers(Vec<PeerRow>),
+    /// Filters, in order.
+    Filters(Vec<FilterRow>),
+    /// Messages that filters hold.
+    Held(Vec<HeldRow>),
     /// Refused sign-ins, newest first.
     Refusals(Vec<RefusalRow>),
     /// Traces, newest first.

@@ -3,7 +3,7 @@
 //! Live state (points, publications, watches, kept texts) is apart from accounts, properties and
 //! access lists: deleting it costs a delay, never wrong data (`design.md` 13).
 
-use crate::core::access::AccessEntry;
+use crate::core::access::{AccessEntry, Scheme};
 use crate::core::address::Address;
 use crate::core::archive::{Entry, Held, Hold, Indexed};
 use crate::core::calls::Calls;
@@ -119,7 +119,7 @@ pub struct WatchRecord {
     /// The watcher's person, when local.
     pub watcher_person: Option<PersonId>,
     /// How the watcher was authenticated.
-    pub scheme: crate::core::access::Scheme,
+    pub scheme: Scheme,
     /// What is watched.
     pub topic: Topic,
     /// Where it stands.
@@ -169,6 +169,23 @@ pub enum Stay {
     Leaving,
     /// The recipient blocks its sender, who must not know: it is kept and never delivered.
     Withheld,
+}
+
+/// A message that a filter holds until an operator decides. Its sender was told that it is kept.
+#[derive(Clone, Debug)]
+pub struct HeldRecord {
+    /// The recipient.
+    pub person: PersonId,
+    /// The message.
+    pub message: Arc<Message>,
+    /// How its sender was authenticated.
+    pub scheme: Scheme,
+    /// Since when.
+    pub since: Time,
+    /// Which filter holds it.
+    pub filter: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Where an operator wants a node's notifications sent to, whatever address that leads to.
@@ -275,6 +292,10 @@ pub enum Write {
     PutKept(KeptRecord),
     /// A kept message is done with.
     DeleteKept(PersonId, MessageId),
+    /// Insert or replace a message that a filter holds.
+    PutHeld(HeldRecord),
+    /// A held message is decided.
+    DeleteHeld(PersonId, MessageId),
     /// Presence changed and watchers are about to be told: if we die in between, they are told
     /// after the restart.
     PutChange(PersonId, Time),
@@ -359,6 +380,8 @@ pub trait Store: Send + Sync + 'static {
     fn targets(&self) -> impl Future<Output = Result<Vec<TargetRecord>, StoreError>> + Send;
     /// What waits for targets, by person, target and sequence.
     fn backlog(&self) -> impl Future<Output = Result<Vec<BacklogRecord>, StoreError>> + Send;
+    /// What filters hold, by person and message.
+    fn held(&self) -> impl Future<Output = Result<Vec<HeldRecord>, StoreError>> + Send;
     /// Reserves a block of `count` numbers, durably; returns the first. Numbers start at 1001.
     fn reserve(&self, count: u32) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }

@@ -67,4 +67,10 @@ pub enum Filtered {
     Changed,
     /// The sender is told why it did not pass.
     Refused,
+    /// It is kept until an operator decides.
+    Held,
+    /// It went to somebody else.
+    Routed,
+    /// Its sender was answered.
+    Answered,
 }

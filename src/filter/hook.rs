@@ -3,10 +3,9 @@
 use super::{Filter, Verdict};
 use crate::core::error::Error;
 use crate::core::message::{Content, Message, Text};
-use crate::core::time::Time;
 use crate::hub::{Admission, AdmissionHook, Clock};
 use bytes::Bytes;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,10 +20,6 @@ impl FilterHook {
     pub fn new(filter: Arc<Filter>, clock: Arc<dyn Clock>) -> Self {
         Self { filter, clock }
     }
-
-    fn now(&self) -> Time {
-        self.clock.now()
-    }
 }
 
 impl AdmissionHook for FilterHook {
@@ -33,12 +28,16 @@ impl AdmissionHook for FilterHook {
     }
 
     fn admit(&self, message: Arc<Message>) -> Pin<Box<dyn Future<Output = Admission> + Send + '_>> {
-        let admission = match self.filter.judge(&message, self.now()) {
-            Verdict::Allow => Admission::Pass,
-            Verdict::Modify(text) => Admission::Changed(Arc::new(rewritten(&message, text))),
-            Verdict::Refuse(reason) => Admission::Refused(Error::Refused(reason)),
-        };
-        Box::pin(ready(admission))
+        Box::pin(async move {
+            match self.filter.judge(&message, self.clock.now()).await {
+                Verdict::Allow => Admission::Pass,
+                Verdict::Modify(text) => Admission::Changed(Arc::new(rewritten(&message, text))),
+                Verdict::Hold(reason) => Admission::Held(reason),
+                Verdict::Refuse(reason) => Admission::Refused(Error::Refused(reason)),
+                Verdict::Route(to) => Admission::Routed(to),
+                Verdict::Reply(text) => Admission::Answered(text),
+            }
+        })
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod hook;
 mod hosts;
+mod hours;
+mod http;
 mod rate;
 mod scope;
 #[cfg(test)]
@@ -13,9 +15,12 @@ mod tests;
 
 pub use hook::FilterHook;
 pub use hosts::Hosts;
+pub use hours::{BadHours, Hours};
+pub use http::Service;
 pub use rate::Rate;
 pub use scope::Scope;
 
+use crate::core::address::Address;
 use crate::core::message::{Content, Message};
 use crate::core::time::Time;
 use regex::Regex;
@@ -31,6 +36,8 @@ pub struct Filter {
     pub name: Arc<str>,
     /// Which messages it looks at.
     pub scope: Scope,
+    /// When it looks at them; `None` = always.
+    pub hours: Option<Hours>,
     /// What it looks for.
     pub check: Check,
     /// What it does then.
@@ -53,6 +60,10 @@ pub enum Check {
     Patterns(Vec<Regex>),
     /// A link to a host that is not to be linked to.
     Hosts(Hosts),
+    /// Any message in its scope.
+    Any,
+    /// What a service says.
+    Http(Service),
 }
 
 /// What a filter does when its check hits.
@@ -62,6 +73,12 @@ pub enum Action {
     Refuse,
     /// What was found is replaced by this.
     Replace(String),
+    /// It is kept until an operator decides.
+    Hold,
+    /// It goes to somebody else.
+    Route(Address),
+    /// It goes nowhere; its sender gets this text from whom he wrote to.
+    Reply(String),
 }
 
 /// What a filter says about a message.
@@ -73,6 +90,12 @@ pub enum Verdict {
     Modify(String),
     /// It does not pass, for this reason.
     Refuse(String),
+    /// It is kept until an operator decides, for this reason.
+    Hold(String),
+    /// It goes to somebody else.
+    Route(Address),
+    /// It goes nowhere; its sender gets this text from whom he wrote to.
+    Reply(String),
 }
 
 /// Counters of a filter.
@@ -95,13 +118,25 @@ impl Counts {
 }
 
 impl Filter {
+    /// Judges a message at a time of its own, for tests and explanations.
+    pub async fn judge_at(&self, message: &Message, now: Time) -> Verdict {
+        let of_day = self.hours.as_ref().is_none_or(|hours| hours.cover(now));
+        if !of_day || !self.scope.covers(message) {
+            return Verdict::Allow;
+        }
+        match &self.check {
+            Check::Http(service) => service.ask(self, message).await,
+            _ => self.verdict(message, now),
+        }
+    }
+
     /// Judges a message, and counts it. In test mode a hit is logged and the message passes.
-    pub fn judge(&self, message: &Message, now: Time) -> Verdict {
+    pub async fn judge(&self, message: &Message, now: Time) -> Verdict {
         if !self.scope.covers(message) {
             return Verdict::Allow;
         }
         self.counts.seen.fetch_add(1, Ordering::Relaxed);
-        let verdict = self.verdict(message, now);
+        let verdict = self.judge_at(message, now).await;
         if verdict == Verdict::Allow {
             return verdict;
         }
@@ -125,6 +160,9 @@ impl Filter {
                 let over = !rate.take(&message.from, now);
                 self.act(over, || "too many messages, wait a little".to_owned())
             }
+            Check::Any => self.act(true, || "not allowed here".to_owned()),
+            // Asked by `judge_at`.
+            Check::Http(_) => Verdict::Allow,
             Check::Patterns(patterns) => self.patterns(patterns, text.unwrap_or_default()),
             Check::Hosts(hosts) => {
                 let text = text.unwrap_or_default();
@@ -160,11 +198,17 @@ impl Filter {
         if !hit {
             return Verdict::Allow;
         }
-        Verdict::Refuse(if self.reason.is_empty() {
+        let reason = if self.reason.is_empty() {
             found()
         } else {
             one_line(&self.reason)
-        })
+        };
+        match &self.action {
+            Action::Hold => Verdict::Hold(reason),
+            Action::Route(to) => Verdict::Route(to.clone()),
+            Action::Reply(text) => Verdict::Reply(text.clone()),
+            Action::Refuse | Action::Replace(_) => Verdict::Refuse(reason),
+        }
     }
 }
 

@@ -28,25 +28,40 @@ fn message(from: &str, to: &str, body: &str) -> Message {
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     }
 }
 
-fn says(body: &str) -> Message {
+pub(super) fn says(body: &str) -> Message {
     message("alice@example.com", "bob@example.com", body)
 }
 
-fn filter(check: Check, action: Action) -> Filter {
+pub(super) fn filter(check: Check, action: Action) -> Filter {
     Filter {
         name: "f".into(),
         scope: Scope {
             kinds: vec![Kind::Text],
             ..Scope::default()
         },
+        hours: None,
         check,
         action,
         reason: String::new(),
         test: false,
         counts: Counts::default(),
+    }
+}
+
+impl Filter {
+    /// What a filter that asks nobody says, at once.
+    fn now(&self, message: &Message, now: Time) -> Verdict {
+        use futures_util::FutureExt;
+        self.judge(message, now).now_or_never().unwrap()
+    }
+
+    /// What a filter says.
+    pub(super) async fn judge_now(&self, message: &Message) -> Verdict {
+        self.judge(message, Time(0)).await
     }
 }
 
@@ -84,17 +99,17 @@ fn a_scope_covers_what_all_its_lists_cover() {
 #[test]
 fn size_is_of_the_text_or_else_of_the_original() {
     let mut size = filter(Check::Size(7), Action::Refuse);
-    assert_eq!(size.judge(&says("seven.."), Time(0)), Verdict::Allow);
+    assert_eq!(size.now(&says("seven.."), Time(0)), Verdict::Allow);
     let found = refused("larger than 7 octets");
-    assert_eq!(size.judge(&says("eight..."), Time(0)), found);
+    assert_eq!(size.now(&says("eight..."), Time(0)), found);
     size.reason = "too\r\nmuch".to_owned();
-    assert_eq!(size.judge(&says("eight..."), Time(0)), refused("too  much"));
+    assert_eq!(size.now(&says("eight..."), Time(0)), refused("too  much"));
     size.scope.kinds = vec![Kind::Opaque];
     let mut opaque = says("");
     opaque.content = Content::Opaque { what: "x".into() };
-    assert_eq!(size.judge(&opaque, Time(0)), Verdict::Allow);
+    assert_eq!(size.now(&opaque, Time(0)), Verdict::Allow);
     opaque.original.bytes = bytes::Bytes::from_static(b"12345678");
-    assert_ne!(size.judge(&opaque, Time(0)), Verdict::Allow);
+    assert_ne!(size.now(&opaque, Time(0)), Verdict::Allow);
 }
 
 #[test]
@@ -123,22 +138,22 @@ fn a_rate_remembers_a_bounded_number_of_senders() {
 #[test]
 fn patterns_refuse_or_replace() {
     let secret = filter(patterns(&["(?i)project x", r"\d{16}"]), Action::Refuse);
-    assert_eq!(secret.judge(&says("lunch?"), Time(0)), Verdict::Allow);
+    assert_eq!(secret.now(&says("lunch?"), Time(0)), Verdict::Allow);
     let found = refused("the text is not allowed here");
-    assert_eq!(secret.judge(&says("on PROJECT X then"), Time(0)), found);
+    assert_eq!(secret.now(&says("on PROJECT X then"), Time(0)), found);
     assert_eq!((secret.counts.seen(), secret.counts.hits()), (2, 1));
     let action = Action::Replace("[$0]".to_owned());
     let masked = filter(patterns(&["(?i)project x", r"\d{16}"]), action);
-    let verdict = masked.judge(&says("Project X 1234567812345678"), Time(0));
+    let verdict = masked.now(&says("Project X 1234567812345678"), Time(0));
     assert_eq!(verdict, Verdict::Modify("[$0] [$0]".to_owned()));
-    assert_eq!(masked.judge(&says("lunch?"), Time(0)), Verdict::Allow);
+    assert_eq!(masked.now(&says("lunch?"), Time(0)), Verdict::Allow);
 }
 
 #[test]
 fn a_filter_in_test_mode_counts_and_lets_pass() {
     let mut quiet = filter(patterns(&["x"]), Action::Refuse);
     quiet.test = true;
-    assert_eq!(quiet.judge(&says("x"), Time(0)), Verdict::Allow);
+    assert_eq!(quiet.now(&says("x"), Time(0)), Verdict::Allow);
     assert_eq!((quiet.counts.seen(), quiet.counts.hits()), (1, 1));
 }
 
@@ -181,7 +196,7 @@ fn links_are_judged_by_their_host() {
     );
     let policy = filter(Check::Hosts(allow), Action::Refuse);
     let found = refused("links to evil.test are not allowed here");
-    assert_eq!(policy.judge(&says(text), Time(0)), found);
+    assert_eq!(policy.now(&says(text), Time(0)), found);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 use super::Envelope;
 use super::shared::Shared;
+use super::writer::Job;
+use super::{diverted, held};
 use crate::core::address::Address;
 use crate::core::command::{Command, Fate, Reply, Route, Sent};
 use crate::core::error::Error;
 use crate::core::id::{ConversationId, MessageId, PersonId};
 use crate::core::message::Message;
+use crate::core::port::{HeldRecord, StoreError};
 use crate::core::trace::{Checkpoint, Filtered, Step};
 use futures_util::future::CatchUnwind;
 use futures_util::stream::FuturesUnordered;
@@ -28,6 +31,12 @@ pub enum Admission {
     Changed(Arc<Message>),
     /// It does not pass; the sender is told this.
     Refused(Error),
+    /// It is stored until an operator decides, for this reason; the sender is told that it is kept.
+    Held(String),
+    /// It goes to somebody else.
+    Routed(Address),
+    /// It goes nowhere; its sender gets this text from whom he wrote to.
+    Answered(String),
 }
 
 /// One hook. Hooks run in order, each on what the one before it let through; messages of one
@@ -60,12 +69,14 @@ impl Hall {
         hooks: Vec<Arc<dyn AdmissionHook>>,
         room: usize,
         shared: &Arc<Shared>,
+        writer: &mpsc::UnboundedSender<Job>,
     ) -> Self {
         let (entrance, arrivals) = mpsc::channel(room.max(1));
         let inside = Arc::new(AtomicUsize::new(0));
         let lanes = Lanes {
             hooks: hooks.into(),
             shared: Arc::downgrade(shared),
+            writer: writer.downgrade(),
             inside: Arc::clone(&inside),
             room: room.max(1),
             waiting: HashMap::new(),
@@ -114,16 +125,33 @@ struct Walked {
     message: Arc<Message>,
     /// Hooks that did something, and what.
     marks: Vec<(Arc<str>, Filtered)>,
-    refused: Option<Error>,
+    end: End,
 }
 
-type Walk = Pin<Box<dyn Future<Output = Walked> + Send>>;
-/// A walk that a hook's panic does not tear out of its lane.
-type Safe = CatchUnwind<AssertUnwindSafe<Walk>>;
+enum End {
+    Admitted,
+    Refused(Error),
+    /// By that hook, for that reason.
+    Held(Arc<str>, String),
+    Routed(Address),
+    Answered(String),
+}
+
+/// What a lane waits for.
+enum Done {
+    Walked(Walked),
+    Stored(Result<(), StoreError>),
+}
+
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+/// Work that a hook's panic does not tear out of its lane.
+type Safe = CatchUnwind<AssertUnwindSafe<Work>>;
 
 struct Lanes {
     hooks: Arc<[Arc<dyn AdmissionHook>]>,
     shared: Weak<Shared>,
+    /// Does not keep the writer when the hub stops.
+    writer: mpsc::WeakUnboundedSender<Job>,
     inside: Arc<AtomicUsize>,
     room: usize,
     /// The first of each lane is with the hooks.
@@ -131,20 +159,26 @@ struct Lanes {
     running: FuturesUnordered<Running>,
 }
 
-/// A walk and the lane that waits for it.
+/// Work and the lane that waits for it.
 struct Running(Option<Lane>, Safe);
 
+impl Running {
+    fn new(lane: Lane, work: Work) -> Self {
+        Self(Some(lane), AssertUnwindSafe(work).catch_unwind())
+    }
+}
+
 impl Future for Running {
-    type Output = (Lane, Option<Walked>);
+    type Output = (Lane, Option<Done>);
 
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
-        let walked = std::task::ready!(self.1.poll_unpin(cx)).ok();
+        let done = std::task::ready!(self.1.poll_unpin(cx)).ok();
         // Taken once: a future is not polled after it was ready.
         let lane = self.0.take().unwrap_or(Lane::Of(ConversationId(0)));
-        std::task::Poll::Ready((lane, walked))
+        std::task::Poll::Ready((lane, done))
     }
 }
 
@@ -157,8 +191,8 @@ impl Lanes {
                     let Some(passing) = passing else { return };
                     self.arrive(passing);
                 }
-                Some((lane, walked)) = self.running.next(), if !self.running.is_empty() => {
-                    self.leave(lane, walked);
+                Some((lane, done)) = self.running.next(), if !self.running.is_empty() => {
+                    self.done(lane, done);
                 }
             }
         }
@@ -186,32 +220,103 @@ impl Lanes {
             self.waiting.remove(&lane);
             return;
         };
-        let walk: Walk = Box::pin(walk(Arc::clone(&self.hooks), Arc::clone(message)));
-        let safe = AssertUnwindSafe(walk).catch_unwind();
-        self.running.push(Running(Some(lane), safe));
+        let walk = walk(Arc::clone(&self.hooks), Arc::clone(message));
+        let work = Box::pin(async move { Done::Walked(walk.await) });
+        self.running.push(Running::new(lane, work));
     }
 
-    fn leave(&mut self, lane: Lane, walked: Option<Walked>) {
-        let waiting = self.waiting.get_mut(&lane);
-        if let Some(mut passing) = waiting.and_then(VecDeque::pop_front) {
-            match walked {
-                Some(walked) => {
-                    self.note(walked.message.id, walked.marks);
-                    match walked.refused {
-                        Some(error) => self.refused(passing, error),
-                        None => {
-                            passing.envelope.command = Command::Deliver(walked.message);
-                            self.admitted(passing);
-                        }
-                    }
-                }
-                None => {
-                    tracing::error!("an admission hook panicked; its message is refused");
-                    self.refused(passing, Error::Refused("a filter failed".to_owned()));
-                }
+    fn done(&mut self, lane: Lane, done: Option<Done>) {
+        match done {
+            Some(Done::Walked(walked)) => self.walked(lane, walked),
+            Some(Done::Stored(Ok(()))) => {
+                self.leave(lane, |lanes, first| lanes.told(first, Fate::Kept));
+            }
+            Some(Done::Stored(Err(error))) => {
+                tracing::warn!(%error, "a message could not be held; it is refused");
+                self.leave(lane, |lanes, first| lanes.refused(first, Error::Storage));
+            }
+            None => {
+                tracing::error!("an admission hook panicked; its message is refused");
+                let refused = Error::Refused("a filter failed".to_owned());
+                self.leave(lane, |lanes, first| lanes.refused(first, refused));
             }
         }
+    }
+
+    fn walked(&mut self, lane: Lane, walked: Walked) {
+        let message = walked.message;
+        self.note(message.id, walked.marks);
+        match walked.end {
+            End::Admitted => self.leave(lane, |lanes, mut first| {
+                first.envelope.command = Command::Deliver(message);
+                lanes.admitted(first);
+            }),
+            End::Refused(error) => self.leave(lane, |lanes, first| lanes.refused(first, error)),
+            End::Held(by, reason) => self.hold(lane, message, &by, reason),
+            End::Routed(to) => self.leave(lane, |lanes, first| lanes.routed(first, &message, to)),
+            End::Answered(text) => self.leave(lane, |lanes, first| {
+                if let Some(shared) = lanes.shared.upgrade() {
+                    diverted::answer(&shared, &message, text);
+                }
+                lanes.told(first, Fate::Delivered);
+            }),
+        }
+    }
+
+    /// Stores what a hook holds; the lane waits for that.
+    fn hold(&mut self, lane: Lane, message: Arc<Message>, by: &str, reason: String) {
+        let first = self.waiting.get_mut(&lane).and_then(VecDeque::front_mut);
+        let (Some(first), Some(shared)) = (first, self.shared.upgrade()) else {
+            return self.leave(lane, |lanes, first| lanes.refused(first, Error::Stopping));
+        };
+        let message = held::named(&shared, message);
+        first.envelope.command = Command::Deliver(Arc::clone(&message));
+        let record = HeldRecord {
+            person: first.to,
+            message,
+            scheme: first.envelope.caller.scheme,
+            since: shared.clock.now(),
+            filter: by.to_owned(),
+            reason,
+        };
+        match held::put(&shared, &self.writer, record) {
+            Ok(stored) => {
+                let work = Box::pin(async move { Done::Stored(stored.await) });
+                self.running.push(Running::new(lane, work));
+            }
+            Err(error) => self.leave(lane, |lanes, first| lanes.refused(first, error)),
+        }
+    }
+
+    /// The first of a lane goes, and the next one is begun.
+    fn leave(&mut self, lane: Lane, go: impl FnOnce(&Self, Passing)) {
+        let waiting = self.waiting.get_mut(&lane);
+        if let Some(first) = waiting.and_then(VecDeque::pop_front) {
+            go(self, first);
+        }
         self.begin(lane);
+    }
+
+    /// It goes to somebody else, who may refuse it like any other.
+    fn routed(&self, mut passing: Passing, message: &Message, to: Address) {
+        let shared = self.shared.upgrade();
+        let there = shared.and_then(|shared| diverted::person(&shared, &to));
+        let Some(person) = there else {
+            return self.refused(passing, Error::UnknownUser);
+        };
+        passing.to = person;
+        let routed = diverted::addressed(message, to);
+        passing.envelope.command = Command::Deliver(Arc::new(routed));
+        self.admitted(passing);
+    }
+
+    /// The sender is told what became of it here.
+    fn told(&self, passing: Passing, fate: Fate) {
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+        if let Command::Deliver(message) = &passing.envelope.command {
+            let sent = told(message, fate);
+            passing.envelope.reply.answer(Ok(sent));
+        }
     }
 
     /// Writes into the trace which hook did what. What came from another server has no id yet.
@@ -253,11 +358,7 @@ impl Lanes {
             }
             // Whoever types is not told that nobody is shown it.
             if message.content.ephemeral() {
-                let sent = Reply::Sent(Sent {
-                    message: message.id,
-                    conversation: message.conversation,
-                    fate: Fate::Dropped,
-                });
+                let sent = told(message, Fate::Dropped);
                 return passing.envelope.reply.answer(Ok(sent));
             }
         }
@@ -265,12 +366,21 @@ impl Lanes {
     }
 }
 
+/// What the sender is told of a message.
+fn told(message: &Message, fate: Fate) -> Reply {
+    Reply::Sent(Sent {
+        message: message.id,
+        conversation: message.conversation,
+        fate,
+    })
+}
+
 /// Takes a message past all hooks.
 async fn walk(hooks: Arc<[Arc<dyn AdmissionHook>]>, message: Arc<Message>) -> Walked {
     let mut walked = Walked {
         message,
         marks: Vec::new(),
-        refused: None,
+        end: End::Admitted,
     };
     for hook in hooks.iter() {
         let mut mark = |what| walked.marks.push((hook.name().into(), what));
@@ -284,7 +394,24 @@ async fn walk(hooks: Arc<[Arc<dyn AdmissionHook>]>, message: Arc<Message>) -> Wa
                 mark(Filtered::Refused);
                 let (from, to) = (&walked.message.from, &walked.message.to);
                 tracing::info!(filter = hook.name(), %from, %to, cause = %error, "a message was refused");
-                walked.refused = Some(error);
+                walked.end = End::Refused(error);
+                break;
+            }
+            Admission::Routed(to) => {
+                mark(Filtered::Routed);
+                walked.end = End::Routed(to);
+                break;
+            }
+            Admission::Answered(text) => {
+                mark(Filtered::Answered);
+                walked.end = End::Answered(text);
+                break;
+            }
+            Admission::Held(reason) => {
+                mark(Filtered::Held);
+                let (from, to) = (&walked.message.from, &walked.message.to);
+                tracing::info!(filter = hook.name(), %from, %to, cause = reason, "a message is held");
+                walked.end = End::Held(hook.name().into(), reason);
                 break;
             }
         }

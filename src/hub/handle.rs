@@ -3,6 +3,7 @@
 use super::admission::Hall;
 use super::archive::{ArchiveHealth, ArchiveState};
 use super::disclaimer::Told;
+use super::held;
 use super::inside::{self, Origin};
 use super::loader::{self, Load};
 use super::mailbox::{Inbox, Inside, Mailbox};
@@ -23,7 +24,7 @@ use crate::core::fidelity::FidelityColumn;
 use crate::core::id::{MessageId, PersonId, PointId, Stack};
 use crate::core::message::Message;
 use crate::core::port::{
-    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+    Account, BacklogRecord, HeldRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use crate::core::time::Time;
 use bytes::Bytes;
@@ -54,6 +55,7 @@ struct Inner {
     targets: TargetReader,
     document: DocumentReader,
     documents: UsageReader,
+    held: HeldReader,
     ready: Mutex<Ready>,
 }
 
@@ -85,6 +87,9 @@ type DocumentReader = Box<
 type OfUsage = Result<Vec<(PersonId, DocumentInfo, Bytes)>, StoreError>;
 type UsageReader =
     Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = OfUsage> + Send>> + Send + Sync>;
+
+type AllHeld = Result<Vec<HeldRecord>, StoreError>;
+type HeldReader = Box<dyn Fn() -> Pin<Box<dyn Future<Output = AllHeld> + Send>> + Send + Sync>;
 
 type Targets = Result<(Vec<TargetRecord>, Vec<BacklogRecord>), StoreError>;
 /// The same for targets and what waits for them.
@@ -127,6 +132,7 @@ impl Hub {
             board: TargetBoard::default(),
             archive: ArchiveState::default(),
             told: Told::default(),
+            held: held::Count::default(),
             settings,
             mailboxes,
             attached: OnceLock::new(),
@@ -154,6 +160,11 @@ impl Hub {
             let store = Arc::clone(&of_usages);
             Box::pin(async move { store.documents(usage).await })
         });
+        let of_filters = Arc::clone(&store);
+        let held: HeldReader = Box::new(move || {
+            let store = Arc::clone(&of_filters);
+            Box::pin(async move { store.held().await })
+        });
         let live: LiveReader = Box::new(move || {
             let store = Arc::clone(&store);
             Box::pin(async move { store.live().await })
@@ -174,6 +185,7 @@ impl Hub {
             targets,
             document,
             documents,
+            held,
             ready,
         })))
     }
@@ -197,6 +209,7 @@ impl Hub {
     /// before are answered `Stopping`.
     pub async fn open(&self) -> Result<(), StoreError> {
         let mut people = (self.0.live)().await?;
+        self.0.shared.held.set((self.0.held)().await?.len());
         forget_what_was_told(&mut people);
         let shared = &self.0.shared;
         let mut parts: Vec<Vec<(PersonId, PersonRecords)>> = Vec::new();
@@ -219,7 +232,7 @@ impl Hub {
         let mut attached = std::mem::take(&mut ready.attached);
         let hooks = std::mem::take(&mut ready.hooks);
         if !hooks.is_empty() {
-            attached.hall = Some(Hall::open(hooks, shared.settings.reserve, shared));
+            attached.hall = Some(Hall::open(hooks, shared.settings.reserve, shared, &writer));
         }
         if shared.attached.set(attached).is_err() {
             return Err(StoreError::Backend("the hub is open already".to_owned()));
@@ -398,6 +411,34 @@ impl Hub {
         }
         let queued = self.write(writes)?;
         queued.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// What filters hold.
+    pub async fn held(&self) -> Result<Vec<HeldRecord>, StoreError> {
+        (self.0.held)().await
+    }
+
+    /// Delivers a held message. If that fails it stays held. Should the server die in between, it is
+    /// still there afterwards, and may arrive twice if it is released again.
+    pub async fn release(&self, record: &HeldRecord) -> Result<(), String> {
+        let answer = held::release(&self.0.shared, record).await;
+        answer.map_err(|error| error.to_string())?;
+        self.decide(record).await.map_err(|error| error.to_string())
+    }
+
+    /// Drops a held message; a sender here is told why.
+    pub async fn drop_held(&self, record: &HeldRecord, why: &str) -> Result<(), StoreError> {
+        self.decide(record).await?;
+        held::tell(&self.0.shared, record, why);
+        Ok(())
+    }
+
+    async fn decide(&self, record: &HeldRecord) -> Result<(), StoreError> {
+        let gone = Write::DeleteHeld(record.person, record.message.id);
+        let queued = self.write(vec![gone])?;
+        queued.await.unwrap_or_else(|_| Err(stopped()))?;
+        held::decided(&self.0.shared);
+        Ok(())
     }
 
     /// Commits changes of the archive that are no captures: journal, holds, erased bodies.

@@ -24,6 +24,7 @@ pub(super) struct Shared {
     pub(super) board: TargetBoard,
     pub(super) archive: ArchiveState,
     pub(super) told: Told,
+    pub(super) held: super::held::Count,
     pub(super) settings: Settings,
     pub(super) mailboxes: Vec<Mailbox>,
     /// Set by `open`; before that nothing runs.

@@ -4,7 +4,7 @@ use crate::core::archive::{Archive, Find, Hold, Indexed, Link, Row};
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
-    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+    Account, BacklogRecord, HeldRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -170,6 +170,11 @@ impl<S: Store> Store for Faulty<S> {
     async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
         self.check()?;
         self.inner.backlog().await
+    }
+
+    async fn held(&self) -> Result<Vec<HeldRecord>, StoreError> {
+        self.check()?;
+        self.inner.held().await
     }
 
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {

@@ -3,9 +3,9 @@
 use super::archive::Shelf;
 use crate::core::address::Address;
 use crate::core::documents::{DocumentId, DocumentInfo};
-use crate::core::id::PersonId;
+use crate::core::id::{MessageId, PersonId};
 use crate::core::port::{
-    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+    Account, BacklogRecord, HeldRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ pub(super) struct State {
     targets: BTreeMap<(PersonId, u32), TargetRecord>,
     contents: BTreeMap<(PersonId, DocumentId), Bytes>,
     backlog: BTreeMap<(PersonId, u32, u64), BacklogRecord>,
+    held: BTreeMap<(PersonId, MessageId), HeldRecord>,
     pub(super) archive: Box<Shelf>,
     next: u32,
 }
@@ -45,6 +46,7 @@ impl Memory {
             targets: BTreeMap::new(),
             contents: BTreeMap::new(),
             backlog: BTreeMap::new(),
+            held: BTreeMap::new(),
             archive: Box::default(),
             next: super::FIRST_NUMBER,
         };
@@ -144,6 +146,10 @@ impl Store for Memory {
         Ok(self.lock().backlog.values().cloned().collect())
     }
 
+    async fn held(&self) -> Result<Vec<HeldRecord>, StoreError> {
+        Ok(self.lock().held.values().cloned().collect())
+    }
+
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         let mut state = self.lock();
         let first = super::number(state.next.into(), count)?;
@@ -163,6 +169,7 @@ impl State {
                 self.targets.retain(|(owner, _), _| *owner != person);
                 self.backlog.retain(|(owner, ..), _| *owner != person);
                 self.contents.retain(|(owner, _), _| *owner != person);
+                self.held.retain(|(owner, _), _| *owner != person);
             }
             Write::PutPoint(record) => {
                 let all = &mut self.of(record.person).points;
@@ -231,6 +238,12 @@ impl State {
             Write::Archive(entry) => self.archive.append(*entry),
             write @ (Write::EraseArchive(_) | Write::PutHold(_) | Write::DeleteHold(..)) => {
                 self.archive.apply(write);
+            }
+            Write::PutHeld(record) => {
+                self.held.insert((record.person, record.message.id), record);
+            }
+            Write::DeleteHeld(person, id) => {
+                self.held.remove(&(person, id));
             }
             Write::PutKept(record) => {
                 let all = &mut self.of(record.person).kept;

@@ -29,6 +29,7 @@ pub(super) const SQLITE: &[Migration] = migrations!("sqlite":
     6 "0006_archive.sql",
     7 "0007_devices.sql",
     8 "0008_conversations.sql",
+    9 "0009_filters.sql",
 );
 /// For PostgreSQL.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
@@ -40,6 +41,7 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres":
     6 "0006_archive.sql",
     7 "0007_devices.sql",
     8 "0008_conversations.sql",
+    9 "0009_filters.sql",
 );
 
 /// Which of `known` are still to be applied to a schema that has `applied` (number and text, in

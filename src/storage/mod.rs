@@ -24,7 +24,7 @@ use crate::core::address::Address;
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
-    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+    Account, BacklogRecord, HeldRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use bytes::Bytes;
 use std::path::Path;
@@ -121,6 +121,10 @@ impl Store for Database {
 
     async fn backlog(&self) -> Result<Vec<BacklogRecord>, StoreError> {
         delegate!(self, store => store.backlog())
+    }
+
+    async fn held(&self) -> Result<Vec<HeldRecord>, StoreError> {
+        delegate!(self, store => store.held())
     }
 
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {

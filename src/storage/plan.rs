@@ -4,8 +4,8 @@
 use super::archive::{HOLDS, hold_key, hold_values};
 use super::entity::table::{Kind, Table, Value, time, wide};
 use super::entity::{
-    access, backlog, change, chat, contacts, device, document, kept, point, property, publication,
-    target, watch,
+    access, backlog, change, chat, contacts, device, document, held, kept, point, property,
+    publication, target, watch,
 };
 use crate::core::archive::{Entry, Held, Indexed};
 use crate::core::command::PropertyName;
@@ -63,6 +63,7 @@ enum Key {
     Target(PersonId, u32),
     Backlog(PersonId, u32, u64),
     Hold(String, Held),
+    OfFilter(PersonId, u128),
 }
 
 enum Last {
@@ -136,6 +137,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
         Write::DeletePoint(person, id) => (Key::Point(person, id.0), Last::Delete),
         Write::DeletePublication(person, id) => (Key::Publication(person, id.0), Last::Delete),
         Write::DeleteWatch(person, id) => (Key::Watch(person, id.0), Last::Delete),
+        Write::DeleteHeld(person, id) => (Key::OfFilter(person, id.0), Last::Delete),
         Write::DeleteKept(person, id) => (Key::Kept(person, id.0), Last::Delete),
         Write::DeleteTarget(person, id) => (Key::Target(person, id), Last::Delete),
         Write::DeleteBacklog(person, target, sequence) => {
@@ -149,6 +151,7 @@ fn note(rows: &mut BTreeMap<Key, Last>, write: Write) {
                 Write::PutPublication(record) => Key::Publication(record.person, record.id.0),
                 Write::PutWatch(record) => Key::Watch(record.person, record.id.0),
                 Write::PutKept(record) => Key::Kept(record.person, record.message.id.0),
+                Write::PutHeld(record) => Key::OfFilter(record.person, record.message.id.0),
                 Write::PutProperty(person, name, _) => Key::Property(*person, name.clone()),
                 Write::PutAccess(person, _) => Key::Access(*person),
                 Write::PutChange(person, _) => Key::Change(*person),
@@ -211,6 +214,7 @@ fn row(key: &Key, write: &Write) -> Result<Option<Vec<Value>>, StoreError> {
         Write::PutPublication(record) => publication::values(record)?,
         Write::PutWatch(record) => watch::values(record)?,
         Write::PutKept(record) => kept::values(record)?,
+        Write::PutHeld(record) => held::values(record)?,
         Write::PutProperty(person, name, value) => property::values(*person, name, value),
         Write::PutAccess(person, list) => access::values(*person, list)?,
         Write::PutChange(person, at) => change::values(*person, *at),
@@ -246,6 +250,7 @@ impl Key {
             Self::Target(..) => &target::TABLE,
             Self::Backlog(..) => &backlog::TABLE,
             Self::Hold(..) => &HOLDS,
+            Self::OfFilter(..) => &held::TABLE,
         }
     }
 
@@ -254,7 +259,9 @@ impl Key {
             Self::Point(person, id) | Self::Publication(person, id) | Self::Watch(person, id) => {
                 vec![wide(person.0), Value::Int(id.into())]
             }
-            Self::Kept(person, message) => vec![wide(person.0), wide(message)],
+            Self::Kept(person, message) | Self::OfFilter(person, message) => {
+                vec![wide(person.0), wide(message)]
+            }
             Self::Property(person, name) => vec![
                 wide(person.0),
                 Value::Text(name.namespace.as_ref().to_owned()),

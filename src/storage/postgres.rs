@@ -3,14 +3,14 @@
 
 use super::archive::{LastRow, append_postgres, erase_postgres};
 use super::entity::table::{Kind, Table, Value, wide};
-use super::entity::{OF_PERSON, account, backlog, change, collect, document, target};
+use super::entity::{OF_PERSON, account, backlog, change, collect, document, held, target};
 use super::migrate;
 use super::plan::{Step, TOUCHED, plan};
 use super::sql::{self, Whose};
 use crate::core::documents::{DocumentId, DocumentInfo};
 use crate::core::id::PersonId;
 use crate::core::port::{
-    Account, BacklogRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
+    Account, BacklogRecord, HeldRecord, PersonRecords, Store, StoreError, TargetRecord, Write,
 };
 use bytes::Bytes;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
@@ -147,6 +147,11 @@ impl Store for Postgres {
         rows.await?.iter().map(backlog::read).collect()
     }
 
+    async fn held(&self) -> Result<Vec<HeldRecord>, StoreError> {
+        let rows = self.rows(sql::select(&held::TABLE, Whose::Everybody), None);
+        rows.await?.iter().map(held::read).collect()
+    }
+
     async fn reserve(&self, count: u32) -> Result<u32, StoreError> {
         let row = sqlx::query("UPDATE number SET next = next + $1 RETURNING next - $1 AS first")
             .bind(i64::from(count))
@@ -227,6 +232,7 @@ async fn apply(connection: &mut PgConnection, step: Step) -> Result<(), StoreErr
                 &target::TABLE,
                 &backlog::TABLE,
                 &document::CONTENT,
+                &held::TABLE,
             ];
             for table in OF_PERSON.into_iter().chain(own) {
                 delete_person(connection, table, person).await?;

@@ -161,6 +161,7 @@ fn row(n: u64) -> Change {
         ack: Ack::Any,
         hops: 1,
         wants: None,
+        chat: None,
     };
     let about = About {
         direction: "inside",

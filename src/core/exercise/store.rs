@@ -49,6 +49,8 @@ pub(super) fn commit(records: &mut PersonRecords, write: Write) {
         | Write::DeleteTarget(..)
         | Write::PutBacklog(_)
         | Write::DeleteBacklog(..)
+        | Write::PutHeld(_)
+        | Write::DeleteHeld(..)
         | Write::Archive(_)
         | Write::EraseArchive(_)
         | Write::PutHold(_)

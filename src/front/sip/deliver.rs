@@ -270,7 +270,7 @@ impl Shard {
 /// Whether the original request is passed on (`decisions.md` 20): not in a conversation of many,
 /// where another address speaks.
 pub(super) fn as_it_came(message: &Message) -> bool {
-    message.original.stack == SIP && message.chat.is_none()
+    message.original.is_of(SIP) && message.chat.is_none()
 }
 
 /// Whether a refusal names the type among those that it takes.

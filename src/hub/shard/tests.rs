@@ -39,6 +39,7 @@ fn stage() -> Stage {
         board: crate::hub::TargetBoard::default(),
         archive: crate::hub::archive::ArchiveState::default(),
         told: crate::hub::disclaimer::Told::default(),
+        held: crate::hub::held::Count::default(),
         mailboxes: vec![Mailbox::new(4, 4).0],
         settings,
         attached: OnceLock::new(),

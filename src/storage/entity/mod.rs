@@ -8,6 +8,7 @@ pub(super) mod chat;
 pub(super) mod contacts;
 pub(super) mod device;
 pub(super) mod document;
+pub(super) mod held;
 pub(super) mod kept;
 pub(super) mod point;
 pub(super) mod property;

@@ -77,6 +77,60 @@ fn get(server: &Server, path: &str) -> String {
 }
 
 #[test]
+fn what_is_said_among_many_is_archived_once_with_what_became_of_it_for_each() {
+    // Carol alone must be archived: that binds the conversation she is in.
+    let rules =
+        "[archive]\npolicy = \"off\"\n[archive.people]\n\"carol@example.com\" = \"required\"\n";
+    let server = Server::start_with(&["alice", "bob", "carol"], rules);
+    let mut alice = rvp(&server, "alice", Encoding::Characters);
+    let mut bob = sip(&server, "bob");
+    let carol = sip(&server, "carol");
+    assert_eq!(bob.open("alice").expect("an answer"), 200);
+    hears_joins(&bob, "alice");
+    assert_eq!(bob.add("carol").expect("an answer"), 200);
+    hears_joins(&bob, "carol");
+    assert_eq!(bob.tell("noon at the usual place").expect("an answer"), 200);
+    hears_in(&carol, "bob", "noon at the usual place");
+    hears_in(&alice, "bob", "noon at the usual place");
+    let found = search(&server, &["\"usual place\""]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let item = &found[0];
+    assert_eq!(item["message"]["from"], "bob@example.com", "{item}");
+    let members = item["message"]["members"].to_string();
+    assert!(
+        members.contains("alice@") && members.contains("carol@"),
+        "{item}"
+    );
+    // Carol's own row says what she saw; that all have it is the conversation's word.
+    let results = item["results"].as_array().expect("results");
+    let of = |to: &str| results.iter().filter(|r| r["to"] == *to).count();
+    assert_eq!(of("carol@example.com"), 1, "{item}");
+    let chat = item["message"]["to"].as_str().expect("a chat address");
+    assert_eq!(of(chat), 2, "{item}");
+}
+
+fn hears_joins(actor: &impl Actor, who: &str) {
+    loop {
+        match actor.next(PATIENCE) {
+            Some(heard) if actor.is_news(&heard, who, true) => return,
+            Some(_) => {}
+            None => panic!("nobody said that {who} joined"),
+        }
+    }
+}
+
+fn hears_in(actor: &impl Actor, from: &str, text: &str) {
+    let wanted = actor.in_conversation(from, text);
+    loop {
+        match actor.next(PATIENCE) {
+            Some(heard) if heard == wanted => return,
+            Some(_) => {}
+            None => panic!("{from} did not say {text:?}"),
+        }
+    }
+}
+
+#[test]
 fn both_ingresses_are_archived_and_found() {
     let server = Server::start_with(&["alice", "bob", "carol"], "[archive]\npolicy = \"on\"\n");
     let mut alice = rvp(&server, "alice", Encoding::Octets);

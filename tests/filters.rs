@@ -86,6 +86,49 @@ fn asks(server: &Server, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn what_is_said_among_many_is_filtered_for_each() {
+    let server = Server::start_with(&["alice", "bob", "carol"], FILTERS);
+    let People {
+        alice,
+        mut bob,
+        carol,
+    } = people(&server);
+    assert_eq!(bob.open("alice").expect("an answer"), 200);
+    joins(&bob, "alice");
+    assert_eq!(bob.add("carol").expect("an answer"), 200);
+    joins(&bob, "carol");
+    assert_ne!(bob.tell("about Project X").expect("an answer"), 200);
+    let told = bob.tell("pay with 4111111111111111 today");
+    assert_eq!(told.expect("an answer"), 200);
+    // Nothing came before it, and on no stack is the number shown.
+    for actor in [&alice as &dyn Actor, &carol] {
+        let wanted = actor.in_conversation("bob", "pay with [card] today");
+        let first = loop {
+            match actor.next(PATIENCE) {
+                Some(heard) if tells(&heard, &["pay", "Project"]) => break heard,
+                Some(_) => {}
+                None => panic!("nothing was heard of bob"),
+            }
+        };
+        assert_eq!(first, wanted);
+    }
+}
+
+fn tells(heard: &Heard, words: &[&str]) -> bool {
+    matches!(heard, Heard::Text { text, .. } if words.iter().any(|word| text.contains(word)))
+}
+
+fn joins(actor: &dyn Actor, who: &str) {
+    loop {
+        match actor.next(PATIENCE) {
+            Some(heard) if actor.is_news(&heard, who, true) => return,
+            Some(_) => {}
+            None => panic!("nobody said that {who} joined"),
+        }
+    }
+}
+
+#[test]
 fn filters_refuse_with_a_reason_or_change_and_the_trace_names_them() {
     let server = Server::start_with(&["alice", "bob", "carol"], FILTERS);
     let mut people = people(&server);

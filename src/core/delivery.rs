@@ -180,7 +180,8 @@ impl User {
         }
         if !ephemeral {
             let copied = caller.route == command::Route::Internal;
-            fx.admitted(&message, copied && caller.scheme != Scheme::Internal);
+            let copied = copied && caller.scheme != Scheme::Internal;
+            fx.admitted(&message, copied, Vec::new());
         }
         fx.trace(message.id, Step::Authorised);
         let peer = Peer::sender(&message);

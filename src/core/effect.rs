@@ -1,6 +1,7 @@
 //! What [`crate::core::user::User`] is given and gives back: context, rules and effects.
 
 use crate::core::access::{Rights, Scheme};
+use crate::core::address::Address;
 use crate::core::command::{Caller, Command, Reply};
 use crate::core::devices::{Bond, SplitWhy, Spread};
 use crate::core::error::Error;
@@ -57,8 +58,10 @@ pub enum Effect {
     Admitted {
         /// The message.
         message: Arc<Message>,
-        /// It is a copy for a member of the list that it was admitted at before.
+        /// It is a copy for a member of the list or conversation that it was admitted at before.
         copy: bool,
+        /// Who takes part besides its sender and its recipient.
+        members: Vec<Address>,
     },
     /// A checkpoint of a message.
     Trace(Checkpoint),

@@ -515,9 +515,13 @@ impl<'a, 'c> Fx<'a, 'c> {
     }
 
     /// Before any answer: see [`Effect::Admitted`].
-    pub(super) fn admitted(&mut self, message: &Arc<Message>, copy: bool) {
+    pub(super) fn admitted(&mut self, message: &Arc<Message>, copy: bool, members: Vec<Address>) {
         let message = Arc::clone(message);
-        self.out.push(Effect::Admitted { message, copy });
+        self.out.push(Effect::Admitted {
+            message,
+            copy,
+            members,
+        });
     }
 
     pub(super) fn trace(&mut self, message: MessageId, step: Step) {

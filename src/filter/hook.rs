@@ -2,7 +2,7 @@
 
 use super::{Filter, Verdict};
 use crate::core::error::Error;
-use crate::core::message::{Content, Message, Text};
+use crate::core::message::{Content, InChat, Message, Text};
 use crate::hub::{Admission, AdmissionHook, Clock};
 use bytes::Bytes;
 use std::future::Future;
@@ -41,9 +41,26 @@ impl AdmissionHook for FilterHook {
     }
 }
 
+/// What members on stacks that know no conversations are shown of the changed text.
+fn reworded(chat: &InChat, message: &Message, body: &str) -> Arc<InChat> {
+    let before = match &message.content {
+        Content::Text(text) => &*text.body,
+        _ => "",
+    };
+    let name = chat.line.strip_suffix(before).unwrap_or_default();
+    Arc::new(InChat {
+        address: chat.address.clone(),
+        line: format!("{name}{body}").into(),
+    })
+}
+
 /// The message with another text.
 pub(super) fn rewritten(message: &Message, body: String) -> Message {
     let mut changed = message.clone();
+    changed.chat = message
+        .chat
+        .as_deref()
+        .map(|chat| reworded(chat, message, &body));
     let format = match &message.content {
         Content::Text(text) => text.format.clone(),
         _ => None,

@@ -259,12 +259,14 @@ impl Ledger {
         &mut self,
         shared: &Shared,
         account: Option<&Account>,
-        message: &Message,
+        (message, others): (&Message, &[Address]),
         copy: bool,
     ) -> Capture {
         let rules = &shared.settings.archive;
+        // A list's members stand with it, a conversation's come and go.
         let node = account.and_then(|account| account.node.as_ref());
-        let members = node.map(|node| &node.members[..]).unwrap_or_default();
+        let members = node.map(|node| &node.members[..]);
+        let members = members.filter(|all| !all.is_empty()).unwrap_or(others);
         let policy = rules.of(&shared.directory, message, members);
         if policy == Policy::Off {
             return Capture::No;

@@ -157,12 +157,18 @@ impl Shard {
             return first;
         }
         for effect in effects {
-            let Effect::Admitted { message, copy } = effect else {
+            let Effect::Admitted {
+                message,
+                copy,
+                members,
+            } = effect
+            else {
                 continue;
             };
             let account = self.shared.directory.account(person);
             let account = account.as_deref();
-            match self.ledger.admit(&self.shared, account, message, *copy) {
+            let admitted = (&**message, &members[..]);
+            match self.ledger.admit(&self.shared, account, admitted, *copy) {
                 Capture::No => {}
                 Capture::Along(entry) => archive::send(&self.shared, &self.writer, entry),
                 Capture::First(entry) => {

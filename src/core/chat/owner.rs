@@ -352,6 +352,9 @@ impl User {
         if self.deliveries.len() >= fx.rules().pending {
             return Err(Error::Overloaded);
         }
+        // Here and not with the members, who get copies: it was said once.
+        let members = chat.everybody().map(|member| member.address.clone());
+        fx.admitted(&message, false, members.collect());
         self.begin(fx, message, attempts, tag);
         Ok(None)
     }

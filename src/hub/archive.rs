@@ -273,6 +273,10 @@ impl Ledger {
         }
         self.open(message, shared.clock.now(), false);
         if copy {
+            // Members of a list know what they are on; those of a conversation are told each.
+            if let (Some(account), true) = (account, message.chat.is_some()) {
+                disclaimer::announce(shared, account.person, message);
+            }
             return Capture::No;
         }
         let ours = |address: &Address| shared.directory.is_ours(address.domain());

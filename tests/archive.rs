@@ -81,7 +81,7 @@ fn what_is_said_among_many_is_archived_once_with_what_became_of_it_for_each() {
     // Carol alone must be archived: that binds the conversation she is in.
     let rules = "[archive]\npolicy = \"off\"\ndisclaimer = \"This is kept.\"\n[archive.people]\n\"carol@example.com\" = \"required\"\n";
     let server = Server::start_with(&["alice", "bob", "carol"], rules);
-    let mut alice = rvp(&server, "alice", Encoding::Characters);
+    let alice = rvp(&server, "alice", Encoding::Characters);
     let mut bob = sip(&server, "bob");
     let carol = sip(&server, "carol");
     assert_eq!(bob.open("alice").expect("an answer"), 200);
